@@ -1,0 +1,42 @@
+//! `cargo xtask`: see the library's documentation.
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  ci      everything that is checked: formatting, lints, structure, tests, documentation
+  dist    lap as one static file, target/<machine>/release/lap
+  tidy    the structure alone: arrows between crates, lengths of files, words
+";
+
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a developer's tool talks"
+)]
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let root = xtask::workspace_root();
+    let result = match *arguments.as_slice() {
+        ["ci"] => xtask::ci::run(&root),
+        ["dist"] => xtask::ci::dist(&root).map(|lap| println!("{}", lap.display())),
+        ["tidy"] => xtask::ci::tidy(&root),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
