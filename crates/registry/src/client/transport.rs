@@ -1,0 +1,370 @@
+//! HTTP without any knowledge of registries: one connection pool per host configuration, an end to
+//! every wait, and Go's words for what goes wrong on the wire.
+
+use super::Options;
+use super::failure::{Failure, LostKind};
+use super::reply::clean;
+use super::tls;
+use crate::hosts::certs::TlsFiles;
+use crate::hosts::{Host, Scheme};
+use bytes::Bytes;
+use lapstrake_image::{Error, ErrorKind};
+use reqwest::header::HeaderValue;
+use reqwest::{Request, Response};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// How much of a response may be under way, over HTTP/2, per stream and per connection. Bounds the
+/// memory of several layers at once; smaller values make far registries slow.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 12 << 20;
+/// Bytes of headers over HTTP/2. HTTP/1 has its own bound in the parser.
+const HEADERS_LIMIT: u32 = 64 << 10;
+/// Idle connections kept per host.
+const IDLE_CONNECTIONS: usize = 16;
+/// A body must bring this much in each idle timeout, or it counts as silent.
+pub(super) const SLOWEST_BYTES: u64 = 1024;
+/// A body read into memory must be complete after this many idle timeouts.
+const WHOLE_BODY_TIMEOUTS: u32 = 2;
+
+/// What makes one connection pool different from another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct PoolKey {
+    tls: Option<(bool, TlsFiles)>,
+    proxy: Option<String>,
+}
+
+/// The connection pools.
+#[derive(Debug)]
+pub(super) struct Transport {
+    pools: Mutex<BTreeMap<PoolKey, reqwest::Client>>,
+    user_agent: HeaderValue,
+    options: Options,
+}
+
+impl Transport {
+    pub(super) fn new(options: Options) -> Result<Self, Error> {
+        let user_agent = HeaderValue::from_str(&options.user_agent).map_err(|error| {
+            Error::new(ErrorKind::InvalidContent, "invalid user agent").with_source(error)
+        })?;
+        Ok(Self {
+            pools: Mutex::default(),
+            user_agent,
+            options,
+        })
+    }
+
+    /// Sends a request to a host and waits for the head of the answer.
+    pub(super) async fn send(
+        &self,
+        host: &Host,
+        scheme: Scheme,
+        request: Request,
+    ) -> Result<Response, Failure> {
+        let pool = self.pool(host, scheme)?;
+        let sent = timeout(self.options.idle_timeout, pool.execute(request)).await;
+        let Ok(answer) = sent else {
+            return Err(silent());
+        };
+        answer.map_err(|error| explain(&error, host, scheme))
+    }
+
+    /// Sends a request with a long body. Calls `tick` now and then; it says how many bytes have left.
+    pub(super) async fn send_long(
+        &self,
+        host: &Host,
+        scheme: Scheme,
+        request: Request,
+        tick: &mut (dyn FnMut() -> u64 + Send),
+    ) -> Result<Response, Failure> {
+        let pool = self.pool(host, scheme)?;
+        let sending = watch(pool.execute(request), self.options.idle_timeout, tick);
+        let Some(answer) = sending.await else {
+            return Err(silent());
+        };
+        answer.map_err(|error| explain(&error, host, scheme))
+    }
+
+    /// How long the other end may be silent.
+    pub(super) fn idle_timeout(&self) -> Duration {
+        self.options.idle_timeout
+    }
+
+    /// Reads a whole body of at most `limit` bytes.
+    pub(super) async fn body(
+        &self,
+        mut response: Response,
+        limit: usize,
+    ) -> Result<Bytes, Failure> {
+        let end = self
+            .options
+            .idle_timeout
+            .saturating_mul(WHOLE_BODY_TIMEOUTS);
+        let read = async {
+            let mut body = Vec::new();
+            while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {
+                if body.len().saturating_add(chunk.len()) > limit {
+                    return Err(too_large(limit));
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Bytes::from(body))
+        };
+        timeout(end, read)
+            .await
+            .unwrap_or_else(|_elapsed| Err(silent()))
+    }
+
+    /// As much of a body as comes and fits; for the words of an error.
+    pub(super) async fn some_body(&self, mut response: Response, limit: usize) -> Vec<u8> {
+        let mut body = Vec::new();
+        let read = async {
+            while let Ok(Some(chunk)) = response.chunk().await {
+                body.extend(chunk.iter().take(limit.saturating_sub(body.len())));
+                if body.len() >= limit {
+                    break;
+                }
+            }
+        };
+        // What has come by then is what there is.
+        drop(timeout(self.options.idle_timeout, read).await);
+        body
+    }
+
+    fn pool(&self, host: &Host, scheme: Scheme) -> Result<reqwest::Client, Failure> {
+        let https = scheme == Scheme::Https;
+        let key = PoolKey {
+            tls: https.then(|| (host.skip_verify, host.tls.clone())),
+            proxy: self.options.proxies.for_host(https, &host.authority),
+        };
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pools.get(&key) {
+            return Ok(pool.clone());
+        }
+        let pool = self.build(&key)?;
+        pools.insert(key, pool.clone());
+        Ok(pool)
+    }
+
+    fn build(&self, key: &PoolKey) -> Result<reqwest::Client, Failure> {
+        let tls = match &key.tls {
+            None => tls::unused(),
+            Some((skip_verify, files)) => tls::config(files, *skip_verify),
+        };
+        let tls = tls.map_err(|error| Failure::lost(LostKind::Tls, format!("tls: {error}")))?;
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .user_agent(self.user_agent.clone())
+            .connect_timeout(self.options.connect_timeout)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_max_header_list_size(HEADERS_LIMIT);
+        if let Some(proxy) = &key.proxy {
+            let proxy = reqwest::Proxy::all(proxy).map_err(|error| {
+                let text = clean(&error.to_string());
+                Failure::lost(LostKind::Unreachable, format!("proxyconnect tcp: {text}"))
+            })?;
+            builder = builder.proxy(proxy);
+        }
+        builder
+            .build()
+            .map_err(|error| Failure::lost(LostKind::Tls, chain_text(&error)))
+    }
+}
+
+/// Runs `work` while bytes keep moving. None when they have stopped for `idle`.
+async fn watch<T>(
+    work: impl Future<Output = T>,
+    idle: Duration,
+    tick: &mut (dyn FnMut() -> u64 + Send),
+) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let beat = Duration::from_millis(100).min(idle);
+    let mut seen = tick();
+    let mut since = Instant::now();
+    loop {
+        if let Ok(done) = timeout(beat, &mut work).await {
+            tick();
+            return Some(done);
+        }
+        let moved = tick();
+        if moved != seen {
+            seen = moved;
+            since = Instant::now();
+        } else if since.elapsed() >= idle {
+            return None;
+        }
+    }
+}
+
+/// No byte came for too long.
+pub(super) fn silent() -> Failure {
+    Failure::lost(LostKind::Silent, "net/http: timeout awaiting response")
+}
+
+fn too_large(limit: usize) -> Failure {
+    let text = format!("response body is larger than {limit} bytes");
+    Error::new(ErrorKind::TooLarge, text).into()
+}
+
+/// A body that broke.
+pub(super) fn broken(error: &reqwest::Error) -> Failure {
+    let (_, words) = io_words(error).unwrap_or((LostKind::Broken, "unexpected EOF".to_owned()));
+    Failure::lost(LostKind::Broken, words)
+}
+
+/// Go's words for a request that got no answer.
+fn explain(error: &reqwest::Error, host: &Host, scheme: Scheme) -> Failure {
+    if let Some(tls) = find::<rustls::Error>(error) {
+        return tls_failure(tls, host);
+    }
+    let (name, port) = crate::hosts::split_port(&host.authority);
+    let port = port.unwrap_or(if scheme == Scheme::Https { 443 } else { 80 });
+    if error.is_dns() || chain_text(error).contains("dns error") {
+        let reason = if error.is_timeout() {
+            "i/o timeout"
+        } else {
+            "no such host"
+        };
+        let text = format!("dial tcp: lookup {name}: {reason}");
+        return Failure::lost(LostKind::Unreachable, text);
+    }
+    if error.is_connect() {
+        let words = match io_words(error) {
+            Some((_, words)) => words,
+            None if error.is_timeout() => "i/o timeout".to_owned(),
+            None => clean(&chain_text(error)),
+        };
+        return Failure::lost(
+            LostKind::Unreachable,
+            format!("dial tcp {name}:{port}: {words}"),
+        );
+    }
+    if error.is_timeout() {
+        return silent();
+    }
+    if let Some(inner) = find::<hyper::Error>(error) {
+        if inner.is_parse() || inner.is_parse_too_large() {
+            let text = format!("malformed HTTP response: {}", clean(&inner.to_string()));
+            return Failure::lost(LostKind::Garbage, text);
+        }
+        if inner.is_incomplete_message() {
+            return Failure::lost(LostKind::Broken, "EOF");
+        }
+    }
+    match io_words(error) {
+        Some((kind, words)) => Failure::lost(kind, words),
+        None => Failure::lost(LostKind::Broken, clean(&chain_text(error))),
+    }
+}
+
+/// Go's words for the system error in a chain.
+fn io_words(error: &reqwest::Error) -> Option<(LostKind, String)> {
+    let io = find::<io::Error>(error)?;
+    let (kind, words) = match io.kind() {
+        io::ErrorKind::ConnectionRefused => (LostKind::Unreachable, "connect: connection refused"),
+        io::ErrorKind::HostUnreachable => (LostKind::Unreachable, "connect: no route to host"),
+        io::ErrorKind::NetworkUnreachable => {
+            (LostKind::Unreachable, "connect: network is unreachable")
+        }
+        io::ErrorKind::TimedOut => (LostKind::Unreachable, "i/o timeout"),
+        io::ErrorKind::ConnectionReset => (LostKind::Broken, "read: connection reset by peer"),
+        io::ErrorKind::BrokenPipe => (LostKind::Broken, "write: broken pipe"),
+        io::ErrorKind::UnexpectedEof => (LostKind::Broken, "unexpected EOF"),
+        _ => return Some((LostKind::Broken, clean(&io.to_string()))),
+    };
+    Some((kind, words.to_owned()))
+}
+
+/// A handshake that failed, with what helps.
+fn tls_failure(error: &rustls::Error, host: &Host) -> Failure {
+    use rustls::CertificateError as Bad;
+    let authority = &host.authority;
+    let trust = || {
+        format!(
+            "put the registry's certificate authority into \
+             `/etc/lapstrake/certs.d/{authority}/ca.crt`, or list the registry under \
+             `insecure-registries`"
+        )
+    };
+    let plain =
+        || format!("if `{authority}` speaks plain HTTP, list it under `insecure-registries`");
+    let unverified = |reason: &str| {
+        let text = format!("tls: failed to verify certificate: x509: {reason}");
+        Failure::lost(LostKind::Tls, text)
+    };
+    match error {
+        rustls::Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => {
+            unverified("certificate signed by unknown authority").or_hint(trust)
+        }
+        rustls::Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
+            unverified("certificate has expired or is not yet valid")
+        }
+        rustls::Error::InvalidCertificate(Bad::NotValidYet | Bad::NotValidYetContext { .. }) => {
+            unverified("certificate has expired or is not yet valid")
+        }
+        rustls::Error::InvalidCertificate(Bad::NotValidForName) => {
+            unverified(&format!("certificate is not valid for {authority}"))
+        }
+        rustls::Error::InvalidCertificate(Bad::NotValidForNameContext { presented, .. }) => {
+            let names = clean(&presented.join(", "));
+            unverified(&format!(
+                "certificate is valid for {names}, not {authority}"
+            ))
+        }
+        rustls::Error::InvalidCertificate(other) => {
+            unverified(&clean(&format!("{other:?}"))).or_hint(trust)
+        }
+        rustls::Error::InvalidMessage(_) => {
+            let text = "http: server gave HTTP response to HTTPS client";
+            Failure::lost(LostKind::NoTls, text).or_hint(plain)
+        }
+        other => Failure::lost(LostKind::Tls, format!("remote error: tls: {other}")),
+    }
+}
+
+/// The first error of a type in a chain of causes, also inside of system errors that wrap one.
+fn find<E: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&E> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = next {
+        if let Some(found) = current.downcast_ref::<E>() {
+            // A system error that only wraps another one says nothing itself.
+            let is_wrapper = current
+                .downcast_ref::<io::Error>()
+                .is_some_and(|io| io.kind() == io::ErrorKind::Other && io.get_ref().is_some());
+            if !is_wrapper {
+                return Some(found);
+            }
+        }
+        next = match current
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(inner) => Some(inner),
+            None => current.source(),
+        };
+    }
+    None
+}
+
+fn chain_text(error: &reqwest::Error) -> String {
+    let mut parts = Vec::new();
+    let mut next: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
+    while let Some(current) = next {
+        parts.push(current.to_string());
+        next = current.source();
+    }
+    if parts.is_empty() {
+        error.to_string()
+    } else {
+        parts.join(": ")
+    }
+}
