@@ -1,0 +1,310 @@
+//! The store as a source and a sink of images.
+
+use crate::pipeline::{Fetch, joined};
+use crate::{Entry, Error, Lease, Store};
+use async_trait::async_trait;
+use bytes::Bytes;
+use lapstrake_image::{
+    BlobStream, ContentSink, ContentSource, Error as TransferError, ErrorKind, Observer, Plan, Put,
+    RetryPolicy, read_blob,
+};
+use lapstrake_spec::{
+    CONFIG_LIMIT, Descriptor, Digest, Document, Hasher, MANIFEST_LIMIT, Reference,
+};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use tokio::task::spawn_blocking;
+
+/// Bytes of one chunk of a blob that is read.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// When layers are unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unpack {
+    /// While they arrive.
+    #[default]
+    Now,
+    /// When they are first needed.
+    Later,
+}
+
+/// One end of one transfer. What comes in through it is kept from collection until it is dropped:
+/// the caller commits the image's entry with [`Store::update`] before that.
+#[derive(Debug)]
+pub struct StoreEndpoint {
+    store: Store,
+    unpack: Unpack,
+    retry: RetryPolicy,
+    lease: Lease,
+    plan: Mutex<Option<Plan>>,
+    disk_full: AtomicBool,
+}
+
+impl Store {
+    /// This store as one end of a transfer. Only root can unpack while layers arrive.
+    pub fn endpoint(&self, unpack: Unpack) -> StoreEndpoint {
+        let privileged = rustix::process::geteuid().is_root();
+        StoreEndpoint {
+            store: self.clone(),
+            unpack: if privileged { unpack } else { Unpack::Later },
+            retry: RetryPolicy::default(),
+            lease: self.new_lease(),
+            plan: Mutex::new(None),
+            disk_full: AtomicBool::new(false),
+        }
+    }
+}
+
+impl StoreEndpoint {
+    /// The same endpoint with another patience for broken streams.
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// The lease on what comes in.
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Remembers that the disk is full: what this transfer brought must not keep it so.
+    fn noted<T>(&self, result: Result<T, Error>) -> Result<T, TransferError> {
+        result.map_err(|error| {
+            if error.kind() == ErrorKind::NoSpace {
+                self.disk_full.store(true, Ordering::Relaxed);
+            }
+            error.into()
+        })
+    }
+
+    fn has_all(&self, desc: &Descriptor, diff_id: Option<&Digest>) -> Result<bool, Error> {
+        Ok(self.store.has_blob(&desc.digest)?
+            && match (self.unpack, diff_id) {
+                (Unpack::Now, Some(diff_id)) => self.store.has_layer(diff_id)?,
+                _ => true,
+            })
+    }
+
+    /// The entry of the image that was planned.
+    fn entry(&self, name: &Reference, desc: &Descriptor) -> Result<Entry, Error> {
+        let guard = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let plan = guard.as_ref().filter(|plan| plan.top.digest == desc.digest);
+        let plan = plan.ok_or_else(|| Error::NoBlob {
+            digest: desc.digest.clone(),
+        })?;
+        let mut size = 0u64;
+        for diff_id in plan
+            .layers
+            .iter()
+            .filter_map(|layer| layer.diff_id.as_ref())
+        {
+            size = size.saturating_add(self.store.layer_size(diff_id)?);
+        }
+        Ok(Entry {
+            manifest: plan.manifest.clone(),
+            id: plan.parsed.config.digest.clone(),
+            name: name.digest().is_none().then(|| name.or_latest()),
+            repo_digests: vec![name.with_digest(desc.digest.clone())],
+            created: plan.image.as_ref().and_then(|image| image.created.clone()),
+            size,
+            parent: None,
+            platform: plan
+                .image
+                .as_ref()
+                .map(lapstrake_spec::ImageConfig::platform),
+            tagged_at: None,
+        })
+    }
+
+    fn describe(&self, digest: &Digest) -> Result<Descriptor, Error> {
+        let raw = self.store.blob_bytes(digest, MANIFEST_LIMIT)?;
+        let media_type = Document::parse(None, &raw)?.media_type();
+        Ok(Descriptor::new(
+            media_type,
+            digest.clone(),
+            raw.len() as u64,
+        ))
+    }
+}
+
+impl Drop for StoreEndpoint {
+    fn drop(&mut self) {
+        if *self.disk_full.get_mut() {
+            // Best effort: the error that matters is the one that was returned.
+            drop(std::mem::replace(&mut self.lease, self.store.new_lease()));
+            self.store.collect(&[]).ok();
+            self.store.reap_trash().ok();
+        }
+    }
+}
+
+#[async_trait]
+impl ContentSource for StoreEndpoint {
+    async fn resolve(&self, name: &Reference) -> Result<Descriptor, TransferError> {
+        let images = self.store.images()?;
+        let unknown = || {
+            TransferError::new(
+                ErrorKind::NotFound,
+                format!("No such image: {}", name.familiar()),
+            )
+        };
+        let Some(digest) = name.digest() else {
+            let entry = images.by_name(&name.or_latest()).ok_or_else(unknown)?;
+            return Ok(entry.manifest.clone());
+        };
+        let known = images.entries().iter().any(|entry| {
+            entry.manifest.digest == *digest
+                || entry
+                    .repo_digests
+                    .iter()
+                    .any(|known| known.digest() == Some(digest))
+        });
+        if known {
+            Ok(self.describe(digest)?)
+        } else {
+            Err(unknown())
+        }
+    }
+
+    async fn manifest(&self, desc: &Descriptor) -> Result<Bytes, TransferError> {
+        let raw = self.store.blob_bytes(&desc.digest, MANIFEST_LIMIT)?;
+        let mut hasher = Hasher::for_digest(&desc.digest);
+        hasher.update(&raw);
+        if hasher.finish() != desc.digest {
+            return Err(TransferError::manifest_mismatch(&desc.digest));
+        }
+        Ok(raw.into())
+    }
+
+    async fn blob(&self, desc: &Descriptor, offset: u64) -> Result<BlobStream, TransferError> {
+        let mut file = self.store.blob_file(&desc.digest)?;
+        let path = crate::layout::blob(&desc.digest);
+        file.seek(SeekFrom::Start(offset))
+            .map_err(self.store.disk().failed("seek", &path))?;
+        let store = self.store.clone();
+        Ok(Box::pin(futures_util::stream::try_unfold(
+            file,
+            move |file| {
+                let (store, path) = (store.clone(), path.clone());
+                async move {
+                    let read = spawn_blocking(move || {
+                        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+                        (&file)
+                            .take(CHUNK_BYTES as u64)
+                            .read_to_end(&mut chunk)
+                            .map_err(store.disk().failed("read", &path))?;
+                        Ok((chunk, file))
+                    });
+                    let (chunk, file) = joined(read.await)?;
+                    Ok((!chunk.is_empty()).then(|| (Bytes::from(chunk), file)))
+                }
+            },
+        )))
+    }
+
+    fn local_blob(&self, desc: &Descriptor) -> Option<File> {
+        self.store.blob_file(&desc.digest).ok()
+    }
+}
+
+#[async_trait]
+impl ContentSink for StoreEndpoint {
+    async fn begin(&self, plan: &Plan) -> Result<(), TransferError> {
+        let unsupported = |media_type: &lapstrake_spec::MediaType| {
+            TransferError::new(
+                ErrorKind::Unsupported,
+                format!("unsupported media type {media_type}"),
+            )
+        };
+        if plan.image.is_none() {
+            return Err(unsupported(&plan.parsed.config.media_type));
+        }
+        if let Some(layer) = plan
+            .layers
+            .iter()
+            .find(|layer| !layer.desc.media_type.is_layer())
+        {
+            return Err(unsupported(&layer.desc.media_type));
+        }
+        let mut digests = vec![
+            plan.top.digest.clone(),
+            plan.manifest.digest.clone(),
+            plan.parsed.config.digest.clone(),
+        ];
+        for layer in &plan.layers {
+            digests.push(layer.desc.digest.clone());
+            digests.extend(layer.diff_id.clone());
+        }
+        self.noted(self.lease.protect(&digests))?;
+        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan.clone());
+        Ok(())
+    }
+
+    async fn has(
+        &self,
+        desc: &Descriptor,
+        diff_id: Option<&Digest>,
+    ) -> Result<bool, TransferError> {
+        Ok(self.has_all(desc, diff_id)?)
+    }
+
+    async fn put_blob(
+        &self,
+        desc: &Descriptor,
+        diff_id: Option<&Digest>,
+        from: &dyn ContentSource,
+        progress: &dyn Observer,
+    ) -> Result<Put, TransferError> {
+        if self.has_all(desc, diff_id)? {
+            return Ok(Put::AlreadyExists);
+        }
+        if diff_id.is_none() && desc.size <= CONFIG_LIMIT as u64 {
+            let bytes = read_blob(from, desc, CONFIG_LIMIT, self.retry, progress).await?;
+            let (store, digest) = (self.store.clone(), desc.digest.clone());
+            let put = spawn_blocking(move || store.put_checked(&digest, &bytes));
+            self.noted(joined(put.await))?;
+            return Ok(Put::Stored);
+        }
+        let unpack = match diff_id {
+            Some(diff_id) if self.unpack == Unpack::Now && !self.store.has_layer(diff_id)? => {
+                Some(diff_id)
+            }
+            _ => None,
+        };
+        let fetch = Fetch {
+            store: &self.store,
+            desc,
+            unpack,
+            from,
+            progress,
+            retry: self.retry,
+        };
+        self.noted(fetch.run().await)
+    }
+
+    async fn put_manifest(&self, desc: &Descriptor, raw: Bytes) -> Result<(), TransferError> {
+        let mut hasher = Hasher::for_digest(&desc.digest);
+        hasher.update(&raw);
+        if hasher.finish() != desc.digest {
+            return Err(TransferError::manifest_mismatch(&desc.digest));
+        }
+        self.noted(self.lease.protect(std::slice::from_ref(&desc.digest)))?;
+        let (store, digest) = (self.store.clone(), desc.digest.clone());
+        let put = spawn_blocking(move || store.put_checked(&digest, &raw));
+        self.noted(joined(put.await))
+    }
+
+    async fn tag(&self, name: &Reference, desc: &Descriptor) -> Result<(), TransferError> {
+        let entry = self.entry(name, desc)?;
+        let store = self.store.clone();
+        let update = spawn_blocking(move || {
+            store.update(|images| {
+                images.insert(entry);
+                Ok::<_, Error>(())
+            })
+        });
+        self.noted(joined(update.await))
+    }
+}

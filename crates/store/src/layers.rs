@@ -1,0 +1,280 @@
+//! Unpacked layers.
+
+use crate::ingest::NewTree;
+use crate::layout::{self, INGEST, LAYER_RECORD, LAYERS, TREE};
+use crate::{Error, Store};
+use lapstrake_layer::{Applied, Compression, HashingReader};
+use lapstrake_spec::{Algorithm, Descriptor, Digest, Hasher};
+use lapstrake_sys::lock::Lock;
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+/// The boot in the record of a tree that is synced.
+const SETTLED: &str = "settled";
+
+const RECORD_LIMIT: u64 = 64 << 10;
+
+/// One layer, as a lower of an overlay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LayerMount {
+    /// A folder with the unpacked layer.
+    Tree(PathBuf),
+}
+
+/// What is known of an unpacked layer: `layer.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerRecord {
+    /// Sum of the sizes of its regular files.
+    pub size: u64,
+    /// Entries of its tar.
+    pub entries: u64,
+    /// The blob it was unpacked from.
+    pub blob: Digest,
+    /// The boot that wrote it, or `settled`.
+    pub boot: String,
+}
+
+impl Store {
+    /// What is known of an unpacked layer; none when it is not unpacked, or its record is damaged.
+    pub fn layer_record(&self, diff_id: &Digest) -> Result<Option<LayerRecord>, Error> {
+        let path = format!("{}/{LAYER_RECORD}", layout::layer(diff_id));
+        match self.disk().read(&path, RECORD_LIMIT) {
+            Ok(raw) => Ok(serde_json::from_slice(&raw).ok()),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The bytes of a layer's files; none are counted when it is not unpacked.
+    pub fn layer_size(&self, diff_id: &Digest) -> Result<u64, Error> {
+        Ok(self.layer_record(diff_id)?.map_or(0, |record| record.size))
+    }
+
+    /// Whether a layer is unpacked, and was so by this boot or durably.
+    pub fn has_layer(&self, diff_id: &Digest) -> Result<bool, Error> {
+        match self.layer_record(diff_id)? {
+            Some(record) => Ok(record.boot == SETTLED || record.boot == self.boot_id()?),
+            None => Ok(false),
+        }
+    }
+
+    /// These layers as lowers of an overlay, in the same order: bottom first. All must be unpacked,
+    /// see [`Store::ensure_layer`].
+    pub fn lowers(&self, diff_ids: &[Digest]) -> Result<Vec<LayerMount>, Error> {
+        let lower = |diff_id: &Digest| {
+            if !self.has_layer(diff_id)? {
+                return Err(Error::NoLayer {
+                    diff_id: diff_id.clone(),
+                });
+            }
+            let path = format!("{}/{TREE}", layout::layer(diff_id));
+            Ok(LayerMount::Tree(self.disk().path(&path)))
+        };
+        diff_ids.iter().map(lower).collect()
+    }
+
+    /// Sees to it that a layer is unpacked, out of its blob when it is not.
+    pub fn ensure_layer(&self, diff_id: &Digest, blob: &Descriptor) -> Result<(), Error> {
+        self.ensure_layer_with(diff_id, blob, |_done| {})
+    }
+
+    /// The same, telling how many bytes of the blob are unpacked.
+    pub(crate) fn ensure_layer_with(
+        &self,
+        diff_id: &Digest,
+        blob: &Descriptor,
+        progress: impl FnMut(u64) + Send,
+    ) -> Result<(), Error> {
+        if self.has_layer(diff_id)? {
+            return Ok(());
+        }
+        let turn = self.turn(diff_id)?;
+        if !self.has_layer(diff_id)? {
+            let file = self.blob_file(&blob.digest)?;
+            let counted = Counted {
+                inner: file,
+                done: 0,
+                progress,
+            };
+            let unpacked = self.unpack(counted, is_sha256(&blob.digest))?;
+            unpacked.publish(self, diff_id, &blob.digest)?;
+        }
+        // While it is locked: whoever waits finds that the name is gone, and asks for it anew.
+        self.disk().remove_file(&turn_path(diff_id))?;
+        drop(turn);
+        Ok(())
+    }
+
+    /// Waits until nobody else unpacks this layer out of its blob.
+    fn turn(&self, diff_id: &Digest) -> Result<Lock, Error> {
+        let path = turn_path(diff_id);
+        loop {
+            let file = self.disk().open_lock_file(&path)?;
+            let lock = Lock::exclusive(file).map_err(self.disk().failed("lock", &path))?;
+            if self.disk().is_at(&lock, &path)? {
+                return Ok(lock);
+            }
+        }
+    }
+
+    /// Unpacks compressed bytes, to their very end, into a new tree. `hashed` tells that the SHA-256 of
+    /// these bytes is computed elsewhere: it is the diff id when they turn out not to be compressed.
+    pub(crate) fn unpack(
+        &self,
+        compressed: impl Read + Send,
+        hashed: bool,
+    ) -> Result<Unpacked, Error> {
+        let tree = NewTree::create(self)?;
+        self.disk().step("unpack", tree.path())?;
+        let dir = tree.dir()?;
+        let mut decoder = lapstrake_layer::decompress(compressed).map_err(Error::Layer)?;
+        let options = &self.inner.options.apply;
+        let (applied, diff_id) = if hashed && decoder.compression() == Compression::None {
+            let applied =
+                lapstrake_layer::apply(&mut decoder, dir.as_fd(), options).map_err(Error::Layer)?;
+            drain(&mut decoder)?;
+            (applied, None)
+        } else {
+            let mut hashing = HashingReader::new(decoder, Hasher::sha256());
+            let applied =
+                lapstrake_layer::apply(&mut hashing, dir.as_fd(), options).map_err(Error::Layer)?;
+            drain(&mut hashing)?;
+            (applied, Some(hashing.finish().1))
+        };
+        Ok(Unpacked {
+            tree,
+            applied,
+            diff_id,
+        })
+    }
+
+    /// Syncs all trees and marks them as trusted by every later boot. Does nothing when all are.
+    pub fn settle(&self) -> Result<(), Error> {
+        let boot = self.boot_id()?.to_owned();
+        let mut unsettled = Vec::new();
+        for diff_id in self.unpacked()? {
+            match self.layer_record(&diff_id)? {
+                Some(record) if record.boot == boot => unsettled.push((diff_id, record)),
+                _ => {}
+            }
+        }
+        if unsettled.is_empty() {
+            return Ok(());
+        }
+        self.disk().sync_filesystem()?;
+        for (diff_id, mut record) in unsettled {
+            SETTLED.clone_into(&mut record.boot);
+            match self.write_record(&layout::layer(&diff_id), &record) {
+                // Collected meanwhile.
+                Err(error) if error.is_not_found() => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The diff ids in `layers/`.
+    pub(crate) fn unpacked(&self) -> Result<Vec<Digest>, Error> {
+        let entries = self.disk().entries(LAYERS)?;
+        let diff_id = |name: &std::ffi::OsStr| layout::diff_id_of(crate::disk::text(name));
+        Ok(entries
+            .iter()
+            .filter_map(|entry| diff_id(&entry.name))
+            .collect())
+    }
+
+    /// Replaces a record, not durably: a lost or torn one only costs an unpacking.
+    fn write_record(&self, folder: &str, record: &LayerRecord) -> Result<(), Error> {
+        let bytes = serde_json::to_vec(record)
+            .map_err(|error| Error::damaged(format!("{folder}/{LAYER_RECORD}"), error))?;
+        self.disk().replace(folder, LAYER_RECORD, &bytes)
+    }
+
+    /// Throws a tree away that cannot be trusted.
+    fn drop_untrusted(&self, diff_id: &Digest) -> Result<(), Error> {
+        let lock = self.lock_exclusive()?;
+        // Another process may have replaced it before we had the lock.
+        if !self.has_layer(diff_id)? {
+            match self.to_trash(&layout::layer(diff_id)) {
+                Err(error) if error.is_not_found() => {}
+                other => other?,
+            }
+        }
+        drop(lock);
+        Ok(())
+    }
+}
+
+/// Whether a blob's digest can stand for a diff id.
+pub(crate) fn is_sha256(digest: &Digest) -> bool {
+    digest.algorithm() == Algorithm::Sha256
+}
+
+fn turn_path(diff_id: &Digest) -> String {
+    format!("{INGEST}/turn-{}", diff_id.hex())
+}
+
+fn drain(reader: &mut impl Read) -> Result<(), Error> {
+    io::copy(reader, &mut io::sink()).map_err(Error::reader)?;
+    Ok(())
+}
+
+/// A tree that is complete and not yet a layer.
+#[derive(Debug)]
+pub(crate) struct Unpacked {
+    tree: NewTree,
+    pub(crate) applied: Applied,
+    /// The diff id; none when the blob was not compressed.
+    pub(crate) diff_id: Option<Digest>,
+}
+
+impl Unpacked {
+    /// Makes the tree the layer `diff_id`, which it must be.
+    pub(crate) fn publish(
+        mut self,
+        store: &Store,
+        diff_id: &Digest,
+        blob: &Digest,
+    ) -> Result<(), Error> {
+        let found = self.diff_id.as_ref().unwrap_or(blob);
+        if found != diff_id {
+            return Err(Error::DiffIdMismatch {
+                expected: diff_id.clone(),
+                found: found.clone(),
+            });
+        }
+        let record = LayerRecord {
+            size: self.applied.bytes,
+            entries: self.applied.entries,
+            blob: blob.clone(),
+            boot: store.boot_id()?.to_owned(),
+        };
+        store.write_record(self.tree.path(), &record)?;
+        while !self.tree.become_layer(diff_id)? {
+            if store.has_layer(diff_id)? {
+                return Ok(());
+            }
+            store.drop_untrusted(diff_id)?;
+        }
+        Ok(())
+    }
+}
+
+/// Tells how much was read.
+struct Counted<R, F> {
+    inner: R,
+    done: u64,
+    progress: F,
+}
+
+impl<R: Read, F: FnMut(u64)> Read for Counted<R, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.done = self.done.saturating_add(count as u64);
+        (self.progress)(self.done);
+        Ok(count)
+    }
+}

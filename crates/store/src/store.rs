@@ -1,0 +1,161 @@
+//! The open store, and changes of its index.
+
+use crate::disk::{Disk, text};
+use crate::images::{self, Images};
+use crate::layout::{self, BLOBS, IMAGE, INDEX, LOCK};
+use crate::{Error, Faults, twin};
+use lapstrake_spec::Digest;
+use lapstrake_sys::boot;
+use lapstrake_sys::lock::Lock;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+/// The largest `index.json` that is read: room for a hundred thousand images.
+const INDEX_LIMIT: u64 = 64 << 20;
+
+/// How to open a store.
+#[derive(Debug, Clone, Default)]
+pub struct OpenOptions {
+    /// How layers are unpacked.
+    pub apply: lapstrake_layer::ApplyOptions,
+    /// The identity of this boot, when it is not to be asked from the kernel.
+    pub boot_id: Option<String>,
+    /// Where to imagine crashes.
+    pub faults: Option<Arc<dyn Faults>>,
+}
+
+/// A store on disk. Cheap to clone; any number may be open at once, in any number of processes.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) disk: Disk,
+    pub(crate) options: OpenOptions,
+    boot_id: OnceLock<String>,
+}
+
+impl Store {
+    /// Opens the store at `root`, and makes it when there is none.
+    pub fn open(root: &Path, options: &OpenOptions) -> Result<Self, Error> {
+        Self::open_with(root, options, true)
+    }
+
+    /// Opens the store at `root`, which must be there.
+    pub fn open_existing(root: &Path, options: &OpenOptions) -> Result<Self, Error> {
+        Self::open_with(root, options, false)
+    }
+
+    fn open_with(root: &Path, options: &OpenOptions, create: bool) -> Result<Self, Error> {
+        let disk = layout::open(root, options, create)?;
+        let options = options.clone();
+        Ok(Self {
+            inner: Arc::new(Inner {
+                disk,
+                options,
+                boot_id: OnceLock::new(),
+            }),
+        })
+    }
+
+    /// The root folder.
+    pub fn root(&self) -> &Path {
+        self.disk().root()
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.inner.disk
+    }
+
+    /// The identity of this boot.
+    pub(crate) fn boot_id(&self) -> Result<&str, Error> {
+        if let Some(id) = self
+            .inner
+            .options
+            .boot_id
+            .as_deref()
+            .or(self.known_boot_id())
+        {
+            return Ok(id);
+        }
+        let id = boot::boot_id().map_err(Error::io("read boot_id"))?;
+        Ok(self.inner.boot_id.get_or_init(|| id))
+    }
+
+    fn known_boot_id(&self) -> Option<&str> {
+        self.inner.boot_id.get().map(String::as_str)
+    }
+
+    /// The images, as they are now.
+    pub fn images(&self) -> Result<Images, Error> {
+        Ok(self.read_index()?.0)
+    }
+
+    /// The index and the bytes it was read from.
+    fn read_index(&self) -> Result<(Images, Vec<u8>), Error> {
+        let path = format!("{IMAGE}/{INDEX}");
+        let raw = self.disk().read(&path, INDEX_LIMIT)?;
+        let mut images = images::parse(&raw).map_err(|error| Error::damaged(&path, error))?;
+        self.adopt(&mut images);
+        Ok((images, raw))
+    }
+
+    /// Changes the index: the commit point of every operation. What the closure sees is current, and
+    /// nobody else changes the index meanwhile. When it fails, nothing is changed.
+    pub fn update<T, E: From<Error>>(
+        &self,
+        change: impl FnOnce(&mut Images) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let lock = self.lock_exclusive()?;
+        let (mut images, raw) = self.read_index()?;
+        let known: BTreeSet<Digest> = images
+            .entries
+            .iter()
+            .map(|entry| entry.manifest.digest.clone())
+            .collect();
+        let result = change(&mut images)?;
+        self.write_index(&mut images, &raw, &known)?;
+        drop(lock);
+        Ok(result)
+    }
+
+    /// `known` are the manifests that the old index refers to.
+    fn write_index(
+        &self,
+        images: &mut Images,
+        old: &[u8],
+        known: &BTreeSet<Digest>,
+    ) -> Result<(), Error> {
+        twin::complete(self, images)?;
+        let path = format!("{IMAGE}/{INDEX}");
+        let new = images::to_bytes(images).map_err(|error| Error::damaged(&path, error))?;
+        if new == old {
+            return Ok(());
+        }
+        // The names of blobs must be durable before an index that refers to them is.
+        if images
+            .entries
+            .iter()
+            .any(|entry| !known.contains(&entry.manifest.digest))
+        {
+            for folder in self.disk().entries(BLOBS)? {
+                self.disk()
+                    .sync_dir(&format!("{BLOBS}/{}", text(&folder.name)))?;
+            }
+        }
+        self.disk().write_atomic(IMAGE, INDEX, &new)
+    }
+
+    /// The lock of the index, alone.
+    pub(crate) fn lock_exclusive(&self) -> Result<Lock, Error> {
+        Lock::exclusive(self.disk().open_lock_file(LOCK)?).map_err(self.disk().failed("lock", LOCK))
+    }
+
+    /// The lock of the index, with others who only enter leases.
+    pub(crate) fn lock_shared(&self) -> Result<Lock, Error> {
+        Lock::shared(self.disk().open_lock_file(LOCK)?).map_err(self.disk().failed("lock", LOCK))
+    }
+}

@@ -1,0 +1,10 @@
+//! Tests of the store as a whole. Each has a folder of its own.
+
+mod collect;
+mod crash;
+mod fixture;
+mod layout;
+mod processes;
+mod produce;
+mod transfer;
+mod trees;
