@@ -1,0 +1,142 @@
+//! The files that are bind-mounted over the image's: /etc/hostname, /etc/hosts, /etc/resolv.conf.
+
+use crate::error::{Context, Error, Result};
+use crate::home::Home;
+use crate::lower::{is_host_network, is_no_network};
+use crate::record::Record;
+use std::net::IpAddr;
+use std::path::Path;
+
+/// Names of the files in the container's folder.
+pub(crate) const HOSTNAME: &str = "hostname";
+pub(crate) const HOSTS: &str = "hosts";
+pub(crate) const RESOLV_CONF: &str = "resolv.conf";
+
+/// Used when the host's own name servers cannot be reached from the container.
+const PUBLIC_NAME_SERVERS: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
+
+/// What every container finds in /etc/hosts.
+const HOSTS_HEAD: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
+     fe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+
+/// Writes the files anew. The host's are read each time: they may have changed.
+pub(crate) fn write(home: &Home, record: &Record) -> Result<()> {
+    let host = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let hosts_of_host = if is_host_network(&record.host_config) {
+        host("/etc/hosts")
+    } else {
+        String::new()
+    };
+    put(home, HOSTNAME, &hostname(record))?;
+    put(home, HOSTS, &hosts(record, &hosts_of_host)?)?;
+    put(
+        home,
+        RESOLV_CONF,
+        &resolv_conf(record, &host("/etc/resolv.conf")),
+    )
+}
+
+fn put(home: &Home, name: &str, text: &str) -> Result<()> {
+    let path = home.file(name);
+    std::fs::write(&path, text).context(|| format!("writing {}", path.display()))
+}
+
+pub(crate) fn hostname(record: &Record) -> String {
+    let config = &record.config;
+    if config.domainname.is_empty() {
+        return format!("{}\n", config.hostname);
+    }
+    format!("{}.{}\n", config.hostname, config.domainname)
+}
+
+pub(crate) fn hosts(record: &Record, hosts_of_host: &str) -> Result<String> {
+    let mut text = if is_host_network(&record.host_config) {
+        hosts_of_host.to_owned()
+    } else {
+        HOSTS_HEAD.to_owned()
+    };
+    for line in record.host_config.extra_hosts.iter().flatten() {
+        let (name, address) = line
+            .split_once(':')
+            .filter(|(name, address)| !name.is_empty() && address.parse::<IpAddr>().is_ok())
+            .ok_or_else(|| Error::Invalid(format!("invalid value for extra host: {line:?}")))?;
+        text.push_str(address);
+        text.push('\t');
+        text.push_str(name);
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// The host's file as it is on the host's network (or none at all); elsewhere without name servers on the
+/// host's loopback, which the container cannot reach. Options of the request replace the host's.
+pub(crate) fn resolv_conf(record: &Record, host: &str) -> String {
+    let config = &record.host_config;
+    let given = |list: &Option<Vec<String>>| list.clone().filter(|list| !list.is_empty());
+    let (dns, search, options) = (
+        given(&config.dns),
+        given(&config.dns_search),
+        given(&config.dns_options),
+    );
+    let asked = dns.is_some() || search.is_some() || options.is_some();
+    if !asked && (is_host_network(config) || is_no_network(config)) {
+        return host.to_owned();
+    }
+    let mut servers = dns.unwrap_or_else(|| {
+        let all = words(host, "nameserver");
+        if is_host_network(config) {
+            return all;
+        }
+        all.into_iter()
+            .filter(|server| !is_loopback(server))
+            .collect()
+    });
+    if servers.is_empty() {
+        servers = PUBLIC_NAME_SERVERS.map(str::to_owned).to_vec();
+    }
+    let search = search.unwrap_or_else(|| words(host, "search"));
+    let options = options.unwrap_or_else(|| words(host, "options"));
+    let mut text = String::new();
+    for server in servers {
+        text.push_str("nameserver ");
+        text.push_str(&server);
+        text.push('\n');
+    }
+    for (key, values) in [("search", search), ("options", options)] {
+        if !values.is_empty() && values != ["."] {
+            text.push_str(key);
+            text.push(' ');
+            text.push_str(&values.join(" "));
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// The words after a keyword, of all its lines.
+fn words(text: &str, keyword: &str) -> Vec<String> {
+    text.lines()
+        .filter_map(|line| line.trim().strip_prefix(keyword))
+        .filter(|rest| rest.starts_with([' ', '\t']))
+        .flat_map(str::split_whitespace)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn is_loopback(server: &str) -> bool {
+    server
+        .parse::<IpAddr>()
+        .is_ok_and(|address| address.is_loopback())
+}
+
+/// Where the files are, for the mounts.
+pub(crate) fn paths(home: &Path) -> [(&'static str, std::path::PathBuf); 3] {
+    [
+        ("/etc/resolv.conf", home.join(RESOLV_CONF)),
+        ("/etc/hostname", home.join(HOSTNAME)),
+        ("/etc/hosts", home.join(HOSTS)),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

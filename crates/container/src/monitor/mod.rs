@@ -1,0 +1,147 @@
+//! The monitor: one small single-threaded process for each running container.
+//!
+//! It is this program executed again with [`ROLE`] as its first argument and a socket as its standard input;
+//! the binary hands over to [`main`] before it does anything else. What it does, in order:
+//!
+//! 1. a session of its own, so that no terminal's signals reach it;
+//! 2. takes `monitor.lock`, starts the container, writes the state, opens `control.sock`;
+//! 3. tells its starter, who is its first client, `Started` or `Failed`;
+//! 4. carries bytes between container, log and clients until the container has ended;
+//! 5. records the end (or removes the container), gives the lock back, tells every client, and goes once
+//!    they have taken what is theirs.
+//!
+//! A client that does not read holds the container's output back, as a full pipe would: the starter for as
+//! long as it likes, one that attached later for [`STALL_LIMIT`], after which it is cut off. Nothing is kept
+//! beyond [`HIGH_WATER`] bytes for a client.
+
+mod boot;
+mod client;
+mod log;
+mod pump;
+mod stdin;
+
+use crate::error::StartKind;
+use crate::frame::{Frame, Interest};
+use crate::record::ContainerId;
+use crate::session::{StartOptions, Window};
+use boot::{Boot, Failure};
+use client::Client;
+use lapstrake_sys::signal::{self, SignalFd, SignalSet};
+use pump::Pump;
+use rustix::fs::{Mode, OFlags};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The hidden argument that makes the program a monitor.
+pub const ROLE: &str = "__monitor";
+
+/// How long an attached client may stand in the container's way.
+pub const STALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// Bytes of output waiting for one client at which the container's output is held back.
+pub const HIGH_WATER: usize = 1 << 20;
+
+/// The client's door, in the container's folder.
+const SOCKET: &str = "control.sock";
+
+/// The door's path by way of an open folder: a socket's path must be shorter than 108 bytes.
+pub(crate) fn socket_path(folder: RawFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{folder}/{SOCKET}"))
+}
+
+/// What the monitor is told. The lowers follow on the command line, top first.
+pub(crate) fn arguments(root: &Path, id: &ContainerId, options: &StartOptions) -> Vec<OsString> {
+    let window = options.window.unwrap_or(Window {
+        rows: 0,
+        columns: 0,
+    });
+    vec![
+        root.into(),
+        id.as_str().into(),
+        options.interest().to_byte().to_string().into(),
+        window.rows.to_string().into(),
+        window.columns.to_string().into(),
+    ]
+}
+
+/// The parsed arguments.
+#[derive(Debug)]
+struct Arguments {
+    root: PathBuf,
+    id: ContainerId,
+    interest: Interest,
+    window: Window,
+    lowers: Vec<PathBuf>,
+}
+
+impl Arguments {
+    fn parse(mut args: impl Iterator<Item = OsString>) -> Option<Self> {
+        let root = PathBuf::from(args.next()?);
+        let id = ContainerId::parse(args.next()?.to_str()?)?;
+        let interest = Interest::from_byte(args.next()?.to_str()?.parse().ok()?);
+        let rows = args.next()?.to_str()?.parse().ok()?;
+        let columns = args.next()?.to_str()?.parse().ok()?;
+        let lowers = args.map(PathBuf::from).collect();
+        Some(Self {
+            root,
+            id,
+            interest,
+            window: Window { rows, columns },
+            lowers,
+        })
+    }
+}
+
+/// The monitor's whole life. `args` are the words after [`ROLE`]; the result is the process's exit status,
+/// which nobody reads.
+pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
+    let Some(arguments) = Arguments::parse(args) else {
+        return StartKind::Other.exit_code();
+    };
+    let (Ok(socket), Ok(signals)) = (take_socket(), own_session()) else {
+        return StartKind::Other.exit_code();
+    };
+    let Ok(mut creator) = Client::creator(socket, arguments.interest) else {
+        return StartKind::Other.exit_code();
+    };
+    match boot::boot(&arguments) {
+        Ok(boot) => {
+            run(boot, creator, signals);
+            0
+        }
+        Err(Failure { kind, message }) => {
+            creator.push(&Frame::Failed { kind, message });
+            creator.flush_blocking();
+            kind.exit_code()
+        }
+    }
+}
+
+fn run(boot: Boot, mut creator: Client, signals: SignalFd) {
+    creator.push(&Frame::Started {
+        pid: boot.running.pid,
+    });
+    Pump::new(boot, creator, signals).run();
+}
+
+/// The socket that is this process's standard input, which becomes `/dev/null`.
+fn take_socket() -> io::Result<UnixStream> {
+    let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
+    let null = rustix::fs::open(OsStr::new("/dev/null"), OFlags::RDWR, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    Ok(UnixStream::from(socket))
+}
+
+/// Leaves the starter's session and folder; signals become something to read.
+fn own_session() -> io::Result<SignalFd> {
+    // Fails only for the leader of a process group, which is nobody's child here: then there is nothing to leave.
+    rustix::process::setsid().ok();
+    rustix::process::chdir("/")?;
+    let signals = SignalSet::of(&pump::SIGNALS);
+    signal::set_mask(&signals)?;
+    SignalFd::new(&signals)
+}

@@ -1,0 +1,271 @@
+//! Binds and volumes: `source:destination[:options]`, and what becomes of it on this host.
+//!
+//! A volume is `<root>/volumes/<name>/_data`. An anonymous one has 64 hex digits for a name and goes with
+//! its container. A volume that is empty when a container is made gets the content of the image's folder.
+
+use crate::error::{Context, Error, Result};
+use crate::record::Mount;
+use lapstrake_snapshot::View;
+use lapstrake_spec::ContainerConfig;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+/// Options that a bind may have besides `ro` and `rw`.
+const PROPAGATIONS: [&str; 6] = [
+    "rshared", "rslave", "rprivate", "shared", "slave", "private",
+];
+const PLAIN_OPTIONS: [&str; 7] = [
+    "z",
+    "Z",
+    "nocopy",
+    "consistent",
+    "cached",
+    "delegated",
+    "rbind",
+];
+
+/// One parsed bind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// Path on the host, name of a volume, or `None` for an anonymous volume.
+    pub source: Option<String>,
+    /// Path in the container, normalised.
+    pub destination: String,
+    /// Options as typed.
+    pub options: Vec<String>,
+}
+
+impl Bind {
+    /// Parses one bind, with docker's errors.
+    pub fn parse(text: &str) -> Result<Self> {
+        let bad =
+            |why: &str| Error::Invalid(format!("invalid volume specification: '{text}'{why}"));
+        let parts: Vec<&str> = text.split(':').collect();
+        let (source, destination, options) = match parts.as_slice() {
+            [destination] => (None, *destination, ""),
+            [source, destination] => (Some(*source), *destination, ""),
+            [source, destination, options] => (Some(*source), *destination, *options),
+            _ => return Err(bad("")),
+        };
+        if destination.is_empty() || source.is_some_and(str::is_empty) {
+            return Err(bad(""));
+        }
+        if !destination.starts_with('/') {
+            return Err(bad(&format!(
+                ": invalid mount config for type \"bind\": invalid mount path: '{destination}' mount path \
+                 must be absolute"
+            )));
+        }
+        let destination = clean(destination);
+        if destination == "/" {
+            return Err(bad(": invalid specification: destination can't be '/'"));
+        }
+        let options: Vec<String> = options
+            .split(',')
+            .filter(|o| !o.is_empty())
+            .map(str::to_owned)
+            .collect();
+        if let Some(odd) = options.iter().find(|option| !is_option(option)) {
+            return Err(bad(&format!(": invalid mode: {odd}")));
+        }
+        let source = source.map(|source| {
+            if source.starts_with('/') {
+                clean(source)
+            } else {
+                source.to_owned()
+            }
+        });
+        Ok(Self {
+            source,
+            destination,
+            options,
+        })
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.options.iter().any(|option| option == "ro")
+    }
+
+    fn propagation(&self) -> Option<&str> {
+        self.options
+            .iter()
+            .map(String::as_str)
+            .find(|option| PROPAGATIONS.contains(option))
+    }
+
+    fn mode(&self) -> String {
+        let keep = |option: &&String| *option != "ro" && *option != "rw";
+        self.options
+            .iter()
+            .filter(keep)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+}
+
+fn is_option(option: &str) -> bool {
+    matches!(option, "ro" | "rw")
+        || PROPAGATIONS.contains(&option)
+        || PLAIN_OPTIONS.contains(&option)
+}
+
+/// Takes `.`, `..` and doubled slashes out of an absolute path.
+fn clean(path: &str) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in path.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => {
+                names.pop();
+            }
+            name => names.push(name),
+        }
+    }
+    format!("/{}", names.join("/"))
+}
+
+/// What the request and the image ask to be mounted. `new_name` gives names to anonymous volumes.
+pub(crate) fn plan(
+    config: &ContainerConfig,
+    binds: &[String],
+    volumes: &Path,
+    mut new_name: impl FnMut() -> Result<String>,
+) -> Result<Vec<Mount>> {
+    let mut mounts: Vec<Mount> = Vec::new();
+    for text in binds {
+        let bind = Bind::parse(text)?;
+        if mounts
+            .iter()
+            .any(|mount| mount.destination == bind.destination)
+        {
+            return Err(Error::Invalid(format!(
+                "Duplicate mount point: {}",
+                bind.destination
+            )));
+        }
+        mounts.push(mount(&bind, volumes, &mut new_name)?);
+    }
+    for destination in config.volumes.iter().flatten() {
+        let bind = Bind::parse(destination)?;
+        if bind.source.is_some()
+            || mounts
+                .iter()
+                .any(|mount| mount.destination == bind.destination)
+        {
+            continue;
+        }
+        mounts.push(mount(&bind, volumes, &mut new_name)?);
+    }
+    Ok(mounts)
+}
+
+fn mount(
+    bind: &Bind,
+    volumes: &Path,
+    new_name: &mut impl FnMut() -> Result<String>,
+) -> Result<Mount> {
+    let base = Mount {
+        kind: "volume".to_owned(),
+        name: String::new(),
+        source: String::new(),
+        destination: bind.destination.clone(),
+        driver: "local".to_owned(),
+        mode: bind.mode(),
+        read_write: !bind.is_read_only(),
+        propagation: bind.propagation().unwrap_or_default().to_owned(),
+        anonymous: bind.source.is_none(),
+    };
+    if let Some(source) = &bind.source
+        && source.starts_with('/')
+    {
+        let propagation = bind.propagation().unwrap_or("rprivate").to_owned();
+        return Ok(Mount {
+            kind: "bind".to_owned(),
+            source: source.clone(),
+            driver: String::new(),
+            propagation,
+            ..base
+        });
+    }
+    let name = match &bind.source {
+        Some(name) => checked_name(name)?,
+        None => new_name()?,
+    };
+    let data = data(volumes, &name);
+    Ok(Mount {
+        source: data.display().to_string(),
+        name,
+        ..base
+    })
+}
+
+fn checked_name(name: &str) -> Result<String> {
+    if crate::names::is_valid(name) {
+        return Ok(name.to_owned());
+    }
+    Err(Error::Invalid(format!(
+        "create {name}: {name:?} includes invalid characters for a local volume name, only \
+         \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use \
+         absolute path"
+    )))
+}
+
+fn data(volumes: &Path, name: &str) -> PathBuf {
+    volumes.join(name).join("_data")
+}
+
+/// Makes the volumes and gives the empty ones the image's content.
+pub(crate) fn make(mounts: &[Mount], view: impl Fn() -> Result<View>) -> Result<()> {
+    let mut opened = None;
+    for mount in mounts.iter().filter(|mount| mount.kind == "volume") {
+        let path = Path::new(&mount.source);
+        let context = || format!("making volume {}", mount.name);
+        std::fs::create_dir_all(path).context(context)?;
+        let wants_content = !mount.mode.split(',').any(|option| option == "nocopy");
+        if !wants_content || std::fs::read_dir(path).context(context)?.next().is_some() {
+            continue;
+        }
+        let view = match &mut opened {
+            Some(view) => view,
+            none => none.insert(view()?),
+        };
+        let dir = std::fs::File::open(path).context(context)?;
+        view.copy_dir(&mount.destination, dir.as_fd())?;
+    }
+    Ok(())
+}
+
+/// Makes the folders on the host that binds name and nobody made, as docker does.
+pub(crate) fn make_sources(mounts: &[Mount]) -> Result<()> {
+    for mount in mounts {
+        let path = Path::new(&mount.source);
+        if !path.exists() {
+            let action = || {
+                format!(
+                    "error while creating mount source path '{0}': mkdir {0}",
+                    mount.source
+                )
+            };
+            std::fs::create_dir_all(path).context(action)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the anonymous volumes among the mounts.
+pub(crate) fn remove_anonymous(mounts: &[Mount]) -> Result<()> {
+    for mount in mounts.iter().filter(|mount| mount.anonymous) {
+        let Some(folder) = Path::new(&mount.source).parent() else {
+            continue;
+        };
+        match std::fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            other => other.context(|| format!("removing volume {}", mount.name))?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
