@@ -1,0 +1,84 @@
+//! What operations tell while they work. Each variant is rendered by a face in its own way.
+
+use lapstrake_image::{LayerEvent, Observer};
+use lapstrake_spec::{Digest, Reference};
+
+/// One thing that happened during an operation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// No tag was given, this one is used (pull and push).
+    DefaultTag {
+        /// The tag, `latest`.
+        tag: String,
+    },
+    /// An image that `run` or `create` needs is not in the store and will be pulled.
+    ImageMissing {
+        /// The reference with its tag, in the familiar form.
+        reference: Reference,
+    },
+    /// A pull begins: `TAG: Pulling from PATH`.
+    PullStarted {
+        /// The tag, or the whole reference when pulled by digest.
+        tag: String,
+        /// The repository path without host.
+        path: String,
+    },
+    /// A push begins: `The push refers to repository [REPOSITORY]`.
+    PushStarted {
+        /// The repository with host.
+        repository: String,
+    },
+    /// A layer moved on. While pulling, the id is the blob's; while pushing, the diff id's.
+    Layer(LayerEvent),
+    /// A pull resolved its name: `Digest: …`.
+    Resolved {
+        /// The digest of the manifest or index.
+        digest: Digest,
+    },
+    /// A pull ended: `Status: …`.
+    PullFinished {
+        /// The reference as docker shows it in its status line.
+        reference: Reference,
+        /// Whether anything was fetched or changed.
+        newer: bool,
+        /// Where the name stands alone (`pull -a`): no tag in the line.
+        all_tags: bool,
+    },
+    /// A tag was pushed: `TAG: digest: … size: N`.
+    PushFinished {
+        /// The tag.
+        tag: String,
+        /// The digest of the manifest.
+        digest: Digest,
+        /// The size of the manifest in bytes.
+        size: u64,
+    },
+    /// Something the user should know that is no error.
+    Warning {
+        /// The sentence.
+        text: String,
+    },
+}
+
+/// Where events go.
+pub trait EventSink: Send + Sync {
+    /// Takes one event.
+    fn event(&self, event: Event);
+}
+
+/// Takes no notice.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ignore;
+
+impl EventSink for Ignore {
+    fn event(&self, _event: Event) {}
+}
+
+/// Passes the layer events of a transfer on to an event sink.
+pub(crate) struct Layers<'a>(pub(crate) &'a dyn EventSink);
+
+impl Observer for Layers<'_> {
+    fn layer(&self, event: LayerEvent) {
+        self.0.event(Event::Layer(event));
+    }
+}

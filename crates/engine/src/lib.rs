@@ -1,0 +1,73 @@
+//! Every operation of Lapstrake as one function with a typed request, typed events and a typed result.
+//!
+//! A face (command line, Engine API, web page) parses its input into a request, calls one function of
+//! [`ops`], and renders the events and the result. Nothing here prints, reads the process environment
+//! or exits: settings arrive as values, the clock is an argument of [`Engine::open`].
+
+pub mod error;
+pub mod event;
+pub mod ops;
+pub mod settings;
+
+mod glob;
+mod lookup;
+mod transfer;
+
+pub use error::{Error, ErrorKind, Origin};
+pub use event::{Event, EventSink, Ignore};
+pub use lapstrake_container as container;
+pub use lapstrake_image::{LayerEvent, LayerState};
+pub use lapstrake_registry as registry;
+pub use lapstrake_spec as spec;
+pub use lapstrake_store as store;
+pub use settings::Settings;
+
+use lapstrake_container::Containers;
+use lapstrake_store::{OpenOptions, Store};
+use std::sync::OnceLock;
+
+/// The wall clock as an argument, so that tests can pin it.
+pub type Clock = fn() -> jiff::Timestamp;
+
+/// A store opened with resolved settings: what every operation works on.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    clock: Clock,
+    store: OnceLock<Store>,
+}
+
+impl Engine {
+    /// An engine for these settings. The store is opened (and made, when missing) at first use.
+    pub fn open(settings: Settings, clock: Clock) -> Self {
+        Self {
+            settings,
+            clock,
+            store: OnceLock::new(),
+        }
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> jiff::Timestamp {
+        (self.clock)()
+    }
+
+    /// The image store.
+    pub fn store(&self) -> Result<&Store, Error> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let store = Store::open(&self.settings.root, &OpenOptions::default())?;
+        Ok(self.store.get_or_init(|| store))
+    }
+
+    /// The containers of the store.
+    pub fn containers(&self) -> Result<Containers, Error> {
+        Ok(Containers::new(self.store()?))
+    }
+}

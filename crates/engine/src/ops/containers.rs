@@ -1,0 +1,474 @@
+//! The life of containers: listing, inspecting, starting, ending.
+
+use crate::Engine;
+use crate::error::{Error, ErrorKind};
+use crate::lookup;
+use crate::ops::images::{Filters, label_fits};
+use crate::ops::inspect::{GraphDriver, graph_driver};
+use lapstrake_container::{
+    Container, HostConfig, LogOptions, Logs, Mount, RemoveOptions, Session, Sizes, StartOptions,
+    Status,
+};
+use lapstrake_spec::{ContainerConfig, Digest};
+use lapstrake_store::Images;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What `ps` asks for.
+#[derive(Debug, Clone, Default)]
+pub struct ListContainers {
+    /// Also those that do not run.
+    pub all: bool,
+    /// Only so many, the newest, whatever their state.
+    pub last: Option<usize>,
+    /// Whether sizes are wanted; they cost a walk.
+    pub size: bool,
+    /// `id`, `name`, `label`, `status`, `ancestor`, `exited`, `before`, `since`, `volume`, `network`.
+    pub filters: Filters,
+}
+
+/// One container as listings show it.
+#[derive(Debug, Clone)]
+pub struct ContainerRow {
+    /// Record and state.
+    pub container: Container,
+    /// The image as listings name it: as typed, or a short id when that name now means another image.
+    pub image: String,
+    /// Bytes written, and bytes with the image's.
+    pub sizes: Option<Sizes>,
+}
+
+const NAMES: [&str; 10] = [
+    "id", "name", "label", "status", "ancestor", "exited", "before", "since", "volume", "network",
+];
+
+/// Lists containers, newest first.
+pub fn container_rows(
+    engine: &Engine,
+    request: &ListContainers,
+) -> Result<Vec<ContainerRow>, Error> {
+    request.filters.allow(&NAMES)?;
+    let containers = engine.containers()?;
+    let images = engine.store()?.images()?;
+    let list = containers.list()?;
+    let filter = Filter::new(engine, &images, &list, &request.filters)?;
+    let by_state = !request.filters.values("status").is_empty()
+        || !request.filters.values("exited").is_empty();
+    let show_all = request.all || request.last.is_some() || by_state;
+    let mut rows = Vec::new();
+    for container in list {
+        if !(show_all || container.state.status.is_alive()) || !filter.fits(&container) {
+            continue;
+        }
+        if request.last.is_some_and(|last| rows.len() >= last) {
+            break;
+        }
+        let sizes = if request.size {
+            Some(containers.sizes(&container)?)
+        } else {
+            None
+        };
+        rows.push(ContainerRow {
+            image: shown_image(&images, &container),
+            sizes,
+            container,
+        });
+    }
+    Ok(rows)
+}
+
+/// The image as typed while that still means the image; else the id.
+fn shown_image(images: &Images, container: &Container) -> String {
+    let record = &container.record;
+    match lookup::image_id(images, &record.image) {
+        Ok(id) if id == record.image_id && !lookup::is_id(&id, &record.image) => {
+            record.image.clone()
+        }
+        _ => record.image_id.short().to_owned(),
+    }
+}
+
+/// The filters of one listing, resolved.
+struct Filter<'a> {
+    filters: &'a Filters,
+    ancestors: Vec<(Digest, Vec<Digest>)>,
+    before: Option<String>,
+    since: Option<String>,
+    statuses: Vec<String>,
+    exited: Vec<i32>,
+}
+
+impl<'a> Filter<'a> {
+    fn new(
+        engine: &Engine,
+        images: &Images,
+        list: &[Container],
+        filters: &'a Filters,
+    ) -> Result<Self, Error> {
+        let containers = engine.containers()?;
+        let created = |name: &str| -> Result<Option<String>, Error> {
+            let Some(value) = filters.values(name).first() else {
+                return Ok(None);
+            };
+            let id = containers.find(value)?.record.id;
+            Ok(list
+                .iter()
+                .find(|c| c.record.id == id)
+                .map(|c| c.record.created.clone()))
+        };
+        let statuses = filters.values("status").to_vec();
+        let known = [
+            "created",
+            "running",
+            "paused",
+            "restarting",
+            "removing",
+            "exited",
+            "dead",
+        ];
+        if let Some(bad) = statuses
+            .iter()
+            .find(|status| !known.contains(&status.as_str()))
+        {
+            return Err(invalid(format!("invalid filter 'status={bad}'")));
+        }
+        let exited = filters
+            .values("exited")
+            .iter()
+            .map(|value| {
+                value
+                    .parse()
+                    .map_err(|_| invalid(format!("invalid filter 'exited={value}'")))
+            })
+            .collect::<Result<_, _>>()?;
+        let mut ancestors = Vec::new();
+        for value in filters.values("ancestor") {
+            if let Ok(id) = lookup::image_id(images, value) {
+                let (config, _raw) = engine.store()?.image_config(&id)?;
+                ancestors.push((id, config.rootfs.diff_ids));
+            }
+        }
+        let (before, since) = (created("before")?, created("since")?);
+        Ok(Self {
+            filters,
+            ancestors,
+            before,
+            since,
+            statuses,
+            exited,
+        })
+    }
+
+    fn fits(&self, container: &Container) -> bool {
+        let (record, state) = (&container.record, &container.state);
+        let any = |name: &str, fits: &dyn Fn(&str) -> bool| {
+            let values = self.filters.values(name);
+            values.is_empty() || values.iter().any(|value| fits(value))
+        };
+        let labels = record.config.labels.clone().unwrap_or_default();
+        any("id", &|value| record.id.as_str().starts_with(value))
+            && any("name", &|value| name_fits(&record.name, value))
+            && self
+                .filters
+                .values("label")
+                .iter()
+                .all(|value| label_fits(&labels, value))
+            && any("volume", &|value| {
+                record
+                    .mounts
+                    .iter()
+                    .any(|m| m.name == value || m.destination == value)
+            })
+            && any("network", &|value| record.host_config.network_mode == value)
+            && (self.statuses.is_empty()
+                || self.statuses.iter().any(|s| s == state.status.as_str()))
+            && (self.exited.is_empty()
+                || (state.status == Status::Exited && self.exited.contains(&state.exit_code)))
+            && self
+                .before
+                .as_ref()
+                .is_none_or(|limit| record.created < *limit)
+            && self
+                .since
+                .as_ref()
+                .is_none_or(|limit| record.created > *limit)
+            && self.descends(container)
+    }
+
+    /// Whether the container is made from one of the ancestors or from an image on top of it.
+    fn descends(&self, container: &Container) -> bool {
+        self.filters.values("ancestor").is_empty()
+            || self.ancestors.iter().any(|(id, layers)| {
+                container.record.image_id == *id
+                    || (!layers.is_empty() && container.record.layers.starts_with(layers))
+            })
+    }
+}
+
+/// Docker matches names anywhere, with `^` and `$` as anchors.
+fn name_fits(name: &str, pattern: &str) -> bool {
+    let slashed = format!("/{name}");
+    let (start, rest) = match pattern.strip_prefix('^') {
+        Some(rest) => (true, rest),
+        None => (false, pattern),
+    };
+    let (end, rest) = match rest.strip_suffix('$') {
+        Some(rest) => (true, rest),
+        None => (false, rest),
+    };
+    [name, slashed.as_str()]
+        .iter()
+        .any(|name| match (start, end) {
+            (true, true) => *name == rest,
+            (true, false) => name.starts_with(rest),
+            (false, true) => name.ends_with(rest),
+            (false, false) => name.contains(rest),
+        })
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidArgument, message)
+}
+
+/// One container, named and ordered as docker shows it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct InspectedContainer {
+    /// The id.
+    pub id: String,
+    /// When it was created.
+    pub created: String,
+    /// The program.
+    pub path: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Where it is in its life.
+    pub state: InspectedState,
+    /// The image's id.
+    pub image: Digest,
+    /// The file mounted over /etc/resolv.conf.
+    pub resolv_conf_path: String,
+    /// The file mounted over /etc/hostname.
+    pub hostname_path: String,
+    /// The file mounted over /etc/hosts.
+    pub hosts_path: String,
+    /// The file with its output.
+    pub log_path: String,
+    /// The name, after a slash.
+    pub name: String,
+    /// How often it was started again.
+    pub restart_count: u32,
+    /// The layer backend.
+    pub driver: String,
+    /// `linux`.
+    pub platform: String,
+    /// Unused.
+    pub mount_label: String,
+    /// Unused.
+    pub process_label: String,
+    /// Unused.
+    pub app_armor_profile: String,
+    /// Commands executed in it now.
+    #[serde(rename = "ExecIDs")]
+    pub exec_ids: Option<Vec<String>>,
+    /// What it asks of this host.
+    pub host_config: HostConfig,
+    /// Where its layers lie.
+    pub graph_driver: GraphDriver,
+    /// Bytes written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_rw: Option<u64>,
+    /// Bytes with the image's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_root_fs: Option<u64>,
+    /// Volumes and binds.
+    pub mounts: Vec<Mount>,
+    /// What it runs.
+    pub config: ContainerConfig,
+    /// Its networks.
+    pub network_settings: NetworkSettings,
+}
+
+/// Where a container is in its life.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(clippy::struct_excessive_bools, reason = "docker's shape")]
+pub struct InspectedState {
+    /// The word for it.
+    pub status: Status,
+    /// Whether its process lives.
+    pub running: bool,
+    /// Whether it is frozen.
+    pub paused: bool,
+    /// Whether it waits to be started again.
+    pub restarting: bool,
+    /// Whether the kernel killed it for memory.
+    #[serde(rename = "OOMKilled")]
+    pub oom_killed: bool,
+    /// Whether it could not be removed.
+    pub dead: bool,
+    /// The process on the host.
+    pub pid: i32,
+    /// The status it ended with.
+    pub exit_code: i32,
+    /// The error of the last start.
+    pub error: String,
+    /// When it was last started.
+    pub started_at: String,
+    /// When it last ended.
+    pub finished_at: String,
+}
+
+/// A container's networks.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NetworkSettings {
+    /// The network namespace's file.
+    pub sandbox_key: String,
+    /// Published ports.
+    pub ports: BTreeMap<String, Option<Vec<lapstrake_container::PortBinding>>>,
+    /// Networks by name.
+    pub networks: BTreeMap<String, EmptyNetwork>,
+}
+
+/// A network without addresses: `none` or `host`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct EmptyNetwork {}
+
+/// Looks one container up.
+pub fn inspect_container(
+    engine: &Engine,
+    container: &str,
+    size: bool,
+) -> Result<InspectedContainer, Error> {
+    let containers = engine.containers()?;
+    let found = containers.find(container)?;
+    let sizes = if size {
+        Some(containers.sizes(&found)?)
+    } else {
+        None
+    };
+    let folder = engine
+        .store()?
+        .root()
+        .join("containers")
+        .join(found.record.id.as_str());
+    let path = |name: &str| folder.join(name).display().to_string();
+    let lowers = engine
+        .store()?
+        .lowers(&found.record.layers)
+        .unwrap_or_default();
+    let Container { record, state } = found;
+    let status = state.status;
+    Ok(InspectedContainer {
+        resolv_conf_path: path("resolv.conf"),
+        hostname_path: path("hostname"),
+        hosts_path: path("hosts"),
+        log_path: path("json.log"),
+        state: InspectedState {
+            status,
+            running: status.is_alive(),
+            paused: status == Status::Paused,
+            restarting: false,
+            oom_killed: state.oom_killed,
+            dead: status == Status::Dead,
+            pid: state.pid,
+            exit_code: state.exit_code,
+            error: state.error,
+            started_at: state.started_at,
+            finished_at: state.finished_at,
+        },
+        network_settings: NetworkSettings {
+            sandbox_key: String::new(),
+            ports: BTreeMap::new(),
+            networks: BTreeMap::from([(
+                record.host_config.network_mode.clone(),
+                EmptyNetwork::default(),
+            )]),
+        },
+        graph_driver: graph_driver(lowers),
+        size_rw: sizes.as_ref().map(|sizes| sizes.writable),
+        size_root_fs: sizes.as_ref().map(|sizes| sizes.total),
+        id: record.id.to_string(),
+        created: record.created,
+        path: record.path,
+        args: record.args,
+        image: record.image_id,
+        name: format!("/{}", record.name),
+        restart_count: 0,
+        driver: record.driver,
+        platform: record.platform.os,
+        mount_label: String::new(),
+        process_label: String::new(),
+        app_armor_profile: String::new(),
+        exec_ids: None,
+        host_config: record.host_config,
+        mounts: record.mounts,
+        config: record.config,
+    })
+}
+
+/// Starts a container and takes part in its streams.
+pub fn start(engine: &Engine, container: &str, options: &StartOptions) -> Result<Session, Error> {
+    let containers = engine.containers()?;
+    let found = containers.find(container)?;
+    Ok(containers.start(&found.record.id, options)?)
+}
+
+/// Asks the container to end, with its own signal or this one; after `timeout` it is killed.
+pub fn stop(
+    engine: &Engine,
+    container: &str,
+    signal: Option<&str>,
+    timeout: Option<Duration>,
+) -> Result<(), Error> {
+    let containers = engine.containers()?;
+    let found = containers.find(container)?;
+    Ok(match signal {
+        Some(signal) => containers.stop_with(&found.record.id, signal, timeout)?,
+        None => containers.stop(&found.record.id, timeout)?,
+    })
+}
+
+/// Sends a signal to the container's first process.
+pub fn kill(engine: &Engine, container: &str, signal: &str) -> Result<(), Error> {
+    let containers = engine.containers()?;
+    let found = containers.find(container)?;
+    Ok(containers.kill(&found.record.id, signal)?)
+}
+
+/// Waits until the container has ended; the status it ended with.
+pub fn wait(engine: &Engine, container: &str) -> Result<i32, Error> {
+    let containers = engine.containers()?;
+    let found = containers.find(container)?;
+    Ok(containers.wait(&found.record.id)?)
+}
+
+/// Freezes the container's processes.
+pub fn pause(engine: &Engine, container: &str) -> Result<(), Error> {
+    let containers = engine.containers()?;
+    let found = containers.find(container)?;
+    Ok(containers.pause(&found.record.id)?)
+}
+
+/// Lets them go on.
+pub fn unpause(engine: &Engine, container: &str) -> Result<(), Error> {
+    let containers = engine.containers()?;
+    let found = containers.find(container)?;
+    Ok(containers.unpause(&found.record.id)?)
+}
+
+/// Removes a container, a running one only by force; with its anonymous volumes when asked.
+pub fn remove(engine: &Engine, container: &str, options: RemoveOptions) -> Result<(), Error> {
+    let containers = engine.containers()?;
+    let found = containers.find(container)?;
+    Ok(containers.remove(&found.record.id, options)?)
+}
+
+/// Reads what a container has written.
+pub fn logs(engine: &Engine, container: &str, options: &LogOptions) -> Result<Logs, Error> {
+    let containers = engine.containers()?;
+    let found = containers.find(container)?;
+    Ok(containers.logs(&found.record.id, options)?)
+}

@@ -1,0 +1,177 @@
+//! `create`: a container of an image, not yet started.
+
+use crate::error::{Error, ErrorKind, Origin};
+use crate::event::{Event, EventSink};
+use crate::ops::pull::{PullRequest, pull};
+use crate::{Engine, lookup};
+use lapstrake_container::{CreateSpec, HostConfig, LayerRef, Record};
+use lapstrake_spec::{ContainerConfig, Digest, Platform};
+
+/// When a missing image is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PullPolicy {
+    /// When the store does not have it.
+    #[default]
+    Missing,
+    /// In any case.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What `create` and `run` ask for.
+#[derive(Debug, Clone)]
+pub struct CreateRequest {
+    /// The image: a name or an id.
+    pub image: String,
+    /// The container's name; `None`: a random one.
+    pub name: Option<String>,
+    /// What the request says of the process. Values that are not set come from the image.
+    pub config: ContainerConfig,
+    /// What concerns this host.
+    pub host: HostConfig,
+    /// When a missing image is fetched.
+    pub pull: PullPolicy,
+    /// The platform of the image.
+    pub platform: Option<Platform>,
+}
+
+/// A new container.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// Its record.
+    pub record: Record,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Creates a container, and pulls its image first where that is needed.
+pub fn create(
+    engine: &Engine,
+    request: &CreateRequest,
+    events: &dyn EventSink,
+) -> Result<Created, Error> {
+    let id = image(engine, request, events)?;
+    let store = engine.store()?;
+    let lease = store.lease()?;
+    lease.protect(std::slice::from_ref(&id))?;
+    let images = store.images()?;
+    let entry = images
+        .by_id(&id)
+        .ok_or_else(|| Error::no_such_image(&request.image))?;
+    let manifest = store.manifest(&entry.manifest)?;
+    let (image, _raw) = store.image_config(&id)?;
+    let platform = image.platform();
+    let mut warnings = Vec::new();
+    let wanted = request
+        .platform
+        .as_ref()
+        .or(engine.settings().default_platform.as_ref());
+    if wanted.is_none() && !Platform::host().matches(&platform) {
+        warnings.push(format!(
+            "The requested image's platform ({platform}) does not match the detected host platform \
+             ({}) and no specific platform was requested",
+            Platform::host()
+        ));
+    }
+    let layers: Vec<LayerRef> = image
+        .rootfs
+        .diff_ids
+        .iter()
+        .zip(&manifest.layers)
+        .map(|(diff_id, blob)| LayerRef {
+            diff_id: diff_id.clone(),
+            blob: blob.clone(),
+        })
+        .collect();
+    lease.protect(&protected(&layers))?;
+    let mut host = request.host.clone();
+    if host.runtime.is_empty() {
+        host.runtime = engine.settings().runtime.clone().unwrap_or_default();
+    }
+    let spec = CreateSpec {
+        name: request.name.clone(),
+        image_id: id,
+        image: request.image.clone(),
+        image_config: image.config,
+        config: request.config.clone(),
+        host_config: host,
+        layers,
+        platform,
+        now: engine.now(),
+    };
+    let record = engine.containers()?.create(spec)?;
+    drop(lease);
+    Ok(Created { record, warnings })
+}
+
+/// What a lease names to keep layers: their blobs and their trees.
+fn protected(layers: &[LayerRef]) -> Vec<Digest> {
+    layers
+        .iter()
+        .flat_map(|layer| [layer.blob.digest.clone(), layer.diff_id.clone()])
+        .collect()
+}
+
+/// The image's id, after a pull where the policy asks for one.
+fn image(
+    engine: &Engine,
+    request: &CreateRequest,
+    events: &dyn EventSink,
+) -> Result<Digest, Error> {
+    let here = || -> Result<Option<Digest>, Error> {
+        let store = engine.store()?;
+        let images = store.images()?;
+        let id = match lookup::image_id(&images, &request.image) {
+            Ok(id) => id,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.with_origin(Origin::Client)),
+        };
+        let fits = match (
+            &request.platform,
+            images.by_id(&id).and_then(|e| e.platform.as_ref()),
+        ) {
+            (Some(wanted), Some(found)) => wanted.matches(found),
+            _ => true,
+        };
+        Ok(fits.then_some(id))
+    };
+    if request.pull != PullPolicy::Always
+        && let Some(id) = here()?
+    {
+        return Ok(id);
+    }
+    let images = engine.store()?.images()?;
+    let missing = lookup::image_id(&images, &request.image).err();
+    if request.pull == PullPolicy::Never {
+        return Err(missing.unwrap_or_else(|| Error::no_such_image(&request.image)));
+    }
+    let reference = lookup::parse(&request.image)?.or_latest();
+    if request.pull == PullPolicy::Missing {
+        events.event(Event::ImageMissing {
+            reference: reference.clone(),
+        });
+    }
+    let pull_request = PullRequest {
+        reference: reference.familiar(),
+        all_tags: false,
+        platform: request.platform.clone(),
+    };
+    let pulled = block_on(pull(engine, &pull_request, events))?
+        .map_err(|error| error.with_origin(Origin::Engine))?;
+    pulled
+        .ids
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::no_such_image(&request.image))
+}
+
+/// Runs an asynchronous operation from a synchronous one.
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(Error::internal)?;
+    Ok(runtime.block_on(future))
+}

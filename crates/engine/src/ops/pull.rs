@@ -1,0 +1,179 @@
+//! `pull`: from a registry into the store.
+
+use crate::error::{Error, ErrorKind, Origin};
+use crate::event::{Event, EventSink, Layers};
+use crate::{Engine, lookup, transfer};
+use lapstrake_image::{ContentSource, Copied, CopyOptions};
+use lapstrake_registry::client::Client;
+use lapstrake_spec::{Digest, Platform, Reference};
+use lapstrake_store::{Entry, Unpack};
+
+/// What `pull` asks for.
+#[derive(Debug, Clone)]
+pub struct PullRequest {
+    /// The name, with tag or digest or without.
+    pub reference: String,
+    /// Every tag of the repository.
+    pub all_tags: bool,
+    /// The platform to pick, else the default one.
+    pub platform: Option<Platform>,
+}
+
+/// What a pull brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulled {
+    /// The name with its tag, as the last line shows it.
+    pub reference: Reference,
+    /// The image ids, one per tag.
+    pub ids: Vec<Digest>,
+}
+
+/// Pulls one tag, one digest, or every tag.
+pub async fn pull(
+    engine: &Engine,
+    request: &PullRequest,
+    events: &dyn EventSink,
+) -> Result<Pulled, Error> {
+    let reference = lookup::parse(&request.reference)?;
+    let client = transfer::client(engine)?;
+    let one = Pull {
+        engine,
+        client: &client,
+        events,
+        platform: platform(engine, request),
+    };
+    if !request.all_tags {
+        if reference.is_name_only() {
+            events.event(Event::DefaultTag {
+                tag: "latest".to_owned(),
+            });
+        }
+        let reference = reference.or_latest();
+        let (id, newer) = one.reference(&reference).await?;
+        events.event(Event::PullFinished {
+            reference: reference.clone(),
+            newer,
+            all_tags: false,
+        });
+        return Ok(Pulled {
+            reference,
+            ids: vec![id],
+        });
+    }
+    if !reference.is_name_only() {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "tag can't be used with --all-tags/-a",
+        )
+        .with_origin(Origin::Client));
+    }
+    let mut ids = Vec::new();
+    let mut any_newer = false;
+    for tag in client.tags(&reference).await? {
+        let (id, newer) = one
+            .reference(&reference.with_tag(&tag).map_err(Error::internal)?)
+            .await?;
+        any_newer |= newer;
+        ids.push(id);
+    }
+    let finished = Event::PullFinished {
+        reference: reference.clone(),
+        newer: any_newer,
+        all_tags: true,
+    };
+    events.event(finished);
+    Ok(Pulled { reference, ids })
+}
+
+fn platform(engine: &Engine, request: &PullRequest) -> Option<Platform> {
+    request
+        .platform
+        .clone()
+        .or_else(|| engine.settings().default_platform.clone())
+}
+
+/// One pull at work.
+struct Pull<'a> {
+    engine: &'a Engine,
+    client: &'a Client,
+    events: &'a dyn EventSink,
+    platform: Option<Platform>,
+}
+
+impl Pull<'_> {
+    /// Pulls one reference; the image id, and whether the name is new or has moved.
+    async fn reference(&self, reference: &Reference) -> Result<(Digest, bool), Error> {
+        let store = self.engine.store()?;
+        let source = self.client.source(reference);
+        let top = source.resolve(reference).await?;
+        let raw = source.manifest(&top).await?;
+        lapstrake_spec::Document::parse(Some(&top.media_type), &raw)
+            .map_err(|error| manifest_error(&error, reference))?;
+        let tag = match (reference.digest(), reference.tag()) {
+            (Some(_), _) => reference.familiar(),
+            (None, tag) => tag.unwrap_or("latest").to_owned(),
+        };
+        let path = reference.path().to_owned();
+        self.events.event(Event::PullStarted { tag, path });
+        let sink = store.endpoint(Unpack::Now);
+        let options = CopyOptions {
+            platform: self.platform.clone(),
+            concurrency: self.engine.settings().max_concurrent_downloads,
+            document: Some(raw),
+            ..CopyOptions::pull()
+        };
+        let copied =
+            lapstrake_image::copy(source.as_ref(), &sink, &top, &options, &Layers(self.events))
+                .await
+                .map_err(|error| Error::from(error).with_origin(Origin::Stream))?;
+        self.events.event(Event::Resolved {
+            digest: top.digest.clone(),
+        });
+        self.enter(reference, &copied)
+    }
+
+    /// Enters the pulled image in the index: the commit point of the pull.
+    fn enter(&self, reference: &Reference, copied: &Copied) -> Result<(Digest, bool), Error> {
+        let store = self.engine.store()?;
+        let config = copied.image.as_ref().ok_or_else(|| not_an_image(copied))?;
+        let mut size = 0u64;
+        for diff_id in &config.rootfs.diff_ids {
+            size = size.saturating_add(store.layer_size(diff_id)?);
+        }
+        let by_digest = reference.digest().is_some();
+        let entry = Entry {
+            manifest: copied.manifest.clone(),
+            id: copied.config.clone(),
+            name: (!by_digest).then(|| reference.clone()),
+            repo_digests: vec![reference.with_digest(copied.top.digest.clone())],
+            created: config.created.clone(),
+            size,
+            parent: None,
+            platform: Some(config.platform()),
+            tagged_at: Some(self.engine.now().to_string()),
+        };
+        let newer = store.update(|images| Ok::<_, Error>(images.insert(entry.clone())))?;
+        Ok((copied.config.clone(), newer))
+    }
+}
+
+/// What a name led to is no container image.
+fn not_an_image(copied: &Copied) -> Error {
+    let media_type = &copied.parsed.config.media_type;
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("unsupported media type {media_type}"),
+    )
+    .with_origin(Origin::Stream)
+}
+
+/// A manifest that is none, in docker's words.
+fn manifest_error(error: &lapstrake_spec::ManifestError, reference: &Reference) -> Error {
+    let text = match error {
+        lapstrake_spec::ManifestError::Schema1 => {
+            lapstrake_spec::ManifestError::schema1_message(&reference.canonical())
+        }
+        other => other.to_string(),
+    };
+    Error::new(ErrorKind::Corrupt, text)
+}

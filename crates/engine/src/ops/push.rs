@@ -1,0 +1,192 @@
+//! `push`: from the store to a registry.
+//!
+//! Layers that were made here are stored as plain tars; the first push compresses them, and the image
+//! keeps the compressed blobs and the manifest that names them from then on. So a second push, to any
+//! registry, sends stored bytes as they are, and the digest is the same everywhere.
+
+use crate::error::{Error, ErrorKind, Origin};
+use crate::event::{Event, EventSink, Layers};
+use crate::{Engine, lookup, transfer};
+use lapstrake_image::CopyOptions;
+use lapstrake_spec::{Descriptor, Reference};
+use lapstrake_store::{Entry, Unpack};
+use std::collections::BTreeMap;
+
+/// What `push` asks for.
+#[derive(Debug, Clone)]
+pub struct PushRequest {
+    /// The name, with or without tag.
+    pub reference: String,
+    /// Every tag of the repository.
+    pub all_tags: bool,
+}
+
+/// Pushes one tag, or all tags of a repository; the result is the name as `-q` prints it.
+pub async fn push(
+    engine: &Engine,
+    request: &PushRequest,
+    events: &dyn EventSink,
+) -> Result<Reference, Error> {
+    let reference = checked(request)?;
+    if !request.all_tags && reference.is_name_only() {
+        events.event(Event::DefaultTag {
+            tag: "latest".to_owned(),
+        });
+    }
+    events.event(Event::PushStarted {
+        repository: reference.repository(),
+    });
+    let images = engine.store()?.images()?;
+    let here: Vec<Entry> = images
+        .entries()
+        .iter()
+        .filter(|entry| {
+            entry
+                .name
+                .as_ref()
+                .is_some_and(|name| name.repository() == reference.repository())
+        })
+        .cloned()
+        .collect();
+    if here.is_empty() {
+        let name = reference.without_tag_and_digest().familiar();
+        return Err(stream_error(format!(
+            "An image does not exist locally with the tag: {name}"
+        )));
+    }
+    if request.all_tags {
+        for entry in &here {
+            push_entry(engine, entry, events).await?;
+        }
+        return Ok(reference);
+    }
+    let wanted = reference.or_latest();
+    let entry = here
+        .iter()
+        .find(|entry| entry.name.as_ref() == Some(&wanted))
+        .ok_or_else(|| stream_error(format!("tag does not exist: {}", wanted.familiar())))?;
+    push_entry(engine, entry, events).await?;
+    Ok(wanted)
+}
+
+fn checked(request: &PushRequest) -> Result<Reference, Error> {
+    let reference = lookup::parse(&request.reference)?;
+    let refuse =
+        |text: &str| Error::new(ErrorKind::InvalidArgument, text).with_origin(Origin::Client);
+    if request.all_tags && !reference.is_name_only() {
+        return Err(refuse("tag can't be used with --all-tags/-a"));
+    }
+    if reference.digest().is_some() {
+        return Err(refuse("cannot push a digest reference"));
+    }
+    Ok(reference)
+}
+
+fn stream_error(text: String) -> Error {
+    Error::new(ErrorKind::NotFound, text).with_origin(Origin::Stream)
+}
+
+/// Pushes one name.
+async fn push_entry(engine: &Engine, entry: &Entry, events: &dyn EventSink) -> Result<(), Error> {
+    let Some(name) = entry.name.clone() else {
+        return Ok(());
+    };
+    let store = engine.store()?;
+    let lease = store.lease()?;
+    let manifest = compressed(engine, entry, &lease)?;
+    let repositories = mount_candidates(engine, &name)?;
+    let client = transfer::client(engine)?;
+    let sink = client.sink(&name, repositories);
+    let source = store.endpoint(Unpack::Later);
+    let options = CopyOptions {
+        concurrency: engine.settings().max_concurrent_uploads,
+        tag: Some(name.clone()),
+        ..CopyOptions::push()
+    };
+    lapstrake_image::copy(&source, sink.as_ref(), &manifest, &options, &Layers(events))
+        .await
+        .map_err(|error| Error::from(error).with_origin(Origin::Stream))?;
+    let pushed = name.with_digest(manifest.digest.clone());
+    store.update(|images| {
+        images.add_digest(&entry.id, &name, &pushed);
+        Ok::<_, Error>(())
+    })?;
+    events.event(Event::PushFinished {
+        tag: name.tag().unwrap_or("latest").to_owned(),
+        digest: manifest.digest.clone(),
+        size: manifest.size,
+    });
+    Ok(())
+}
+
+/// Compresses the layers that are plain tars and makes the manifest that names the result the image's
+/// own, under all its names. The answer is the manifest to push.
+fn compressed(
+    engine: &Engine,
+    entry: &Entry,
+    lease: &lapstrake_store::Lease,
+) -> Result<Descriptor, Error> {
+    let store = engine.store()?;
+    let old = store.manifest(&entry.manifest)?;
+    if !old
+        .layers
+        .iter()
+        .any(|layer| transfer::is_plain(&layer.media_type))
+    {
+        return Ok(entry.manifest.clone());
+    }
+    let family = transfer::Family::of(&entry.manifest.media_type);
+    let mut layers = Vec::with_capacity(old.layers.len());
+    for layer in &old.layers {
+        if !transfer::is_plain(&layer.media_type) {
+            layers.push(layer.clone());
+            continue;
+        }
+        let mut compressed = store.compress_layer(layer, lease)?;
+        compressed.media_type = family.gzip_layer();
+        layers.push(compressed);
+    }
+    let manifest = transfer::manifest(family, old.config.clone(), layers);
+    let raw = serde_json::to_vec(&manifest).map_err(Error::internal)?;
+    let made = Descriptor::of(entry.manifest.media_type.clone(), &raw);
+    lease.protect(std::slice::from_ref(&made.digest))?;
+    store.put_bytes(made.media_type.clone(), &raw)?;
+    store.update(|images| {
+        images.replace_manifest(&entry.manifest.digest, &made);
+        Ok::<_, Error>(())
+    })?;
+    Ok(made)
+}
+
+/// Repositories on the same registry that are known to have a blob, by blob digest: those of the
+/// images here that were pulled from or pushed to it.
+fn mount_candidates(
+    engine: &Engine,
+    name: &Reference,
+) -> Result<BTreeMap<lapstrake_spec::Digest, Vec<String>>, Error> {
+    let store = engine.store()?;
+    let mut candidates: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for entry in store.images()?.entries() {
+        let paths: Vec<&str> = entry
+            .repo_digests
+            .iter()
+            .filter(|known| known.domain() == name.domain() && known.path() != name.path())
+            .map(Reference::path)
+            .collect();
+        if paths.is_empty() {
+            continue;
+        }
+        let Ok(manifest) = store.manifest(&entry.manifest) else {
+            continue;
+        };
+        for layer in &manifest.layers {
+            let known = candidates.entry(layer.digest.clone()).or_default();
+            for path in &paths {
+                if !known.iter().any(|have| have == path) {
+                    known.push((*path).to_owned());
+                }
+            }
+        }
+    }
+    Ok(candidates)
+}

@@ -1,0 +1,161 @@
+//! What pull, push, commit and import share: the registry client for the settings in force, and the
+//! one place where a new image becomes a manifest, a configuration and an entry of the index.
+
+use crate::Engine;
+use crate::error::Error;
+use lapstrake_registry::client::{Client, Options, Proxy};
+use lapstrake_registry::credentials::DockerConfig;
+use lapstrake_spec::{Descriptor, Digest, ImageConfig, Manifest, MediaType, Reference};
+use lapstrake_store::{Entry, Lease};
+use std::sync::Arc;
+
+/// A registry client with the settings in force.
+pub(crate) fn client(engine: &Engine) -> Result<Client, Error> {
+    let settings = engine.settings();
+    let credentials = DockerConfig::load(&settings.config_dir)?;
+    let options = Options {
+        certs_dirs: settings.certs_dirs.clone(),
+        insecure_registries: settings.insecure_registries.clone(),
+        mirrors: settings.registry_mirrors.clone(),
+        proxies: Proxy {
+            http: settings.proxy.http.clone(),
+            https: settings.proxy.https.clone(),
+            no_proxy: settings.proxy.no_proxy.clone(),
+        },
+        max_attempts: settings.max_download_attempts,
+        credentials: Arc::new(credentials),
+        ..Options::default()
+    };
+    Ok(Client::new(options)?)
+}
+
+/// Which of the two vocabularies of media types an image speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// Docker's schema 2.
+    Docker,
+    /// OCI's.
+    Oci,
+}
+
+impl Family {
+    /// The family of a manifest or layer.
+    pub(crate) fn of(media_type: &MediaType) -> Self {
+        if media_type.is_docker() {
+            Self::Docker
+        } else {
+            Self::Oci
+        }
+    }
+
+    fn manifest(self) -> MediaType {
+        match self {
+            Self::Docker => MediaType::DOCKER_MANIFEST,
+            Self::Oci => MediaType::OCI_MANIFEST,
+        }
+    }
+
+    fn config(self) -> MediaType {
+        match self {
+            Self::Docker => MediaType::DOCKER_CONFIG,
+            Self::Oci => MediaType::OCI_CONFIG,
+        }
+    }
+
+    /// The type of a gzip layer.
+    pub(crate) fn gzip_layer(self) -> MediaType {
+        match self {
+            Self::Docker => MediaType::DOCKER_LAYER_GZIP,
+            Self::Oci => MediaType::OCI_LAYER_GZIP,
+        }
+    }
+
+    /// The same kind of layer in this family's words.
+    pub(crate) fn layer(self, media_type: &MediaType) -> MediaType {
+        let known = [
+            (MediaType::DOCKER_LAYER_GZIP, MediaType::OCI_LAYER_GZIP),
+            (MediaType::DOCKER_LAYER_TAR, MediaType::OCI_LAYER_TAR),
+            (MediaType::DOCKER_LAYER_ZSTD, MediaType::OCI_LAYER_ZSTD),
+        ];
+        for (docker, oci) in known {
+            if *media_type == docker || *media_type == oci {
+                return match self {
+                    Self::Docker => docker,
+                    Self::Oci => oci,
+                };
+            }
+        }
+        media_type.clone()
+    }
+}
+
+/// Whether a layer blob is a tar that nobody has compressed.
+pub(crate) fn is_plain(media_type: &MediaType) -> bool {
+    *media_type == MediaType::DOCKER_LAYER_TAR || *media_type == MediaType::OCI_LAYER_TAR
+}
+
+/// An image that was made here.
+pub(crate) struct NewImage {
+    /// Its configuration; the bytes' digest is the image id.
+    pub(crate) config: ImageConfig,
+    /// Its layers, bottom first. The blobs are in the store.
+    pub(crate) layers: Vec<Descriptor>,
+    /// How its documents are worded.
+    pub(crate) family: Family,
+    /// The bytes of its unpacked layers.
+    pub(crate) size: u64,
+    /// The image it was made from.
+    pub(crate) parent: Option<Digest>,
+    /// The name it gets.
+    pub(crate) name: Option<Reference>,
+}
+
+/// Writes configuration and manifest and enters the image in the index; the result is its id.
+pub(crate) fn record(engine: &Engine, new: NewImage, lease: &Lease) -> Result<Digest, Error> {
+    let store = engine.store()?;
+    let raw = new.config.to_bytes();
+    let config = Descriptor::of(new.family.config(), &raw);
+    lease.protect(std::slice::from_ref(&config.digest))?;
+    store.put_bytes(config.media_type.clone(), &raw)?;
+    let manifest = manifest(new.family, config.clone(), new.layers);
+    let raw = serde_json::to_vec(&manifest).map_err(Error::internal)?;
+    let descriptor = Descriptor::of(new.family.manifest(), &raw);
+    lease.protect(std::slice::from_ref(&descriptor.digest))?;
+    store.put_bytes(descriptor.media_type.clone(), &raw)?;
+    let now = engine.now().to_string();
+    let entry = Entry {
+        manifest: descriptor,
+        id: config.digest.clone(),
+        name: new.name,
+        repo_digests: Vec::new(),
+        created: new.config.created.clone(),
+        size: new.size,
+        parent: new.parent,
+        platform: Some(new.config.platform()),
+        tagged_at: Some(now),
+    };
+    store.update(|images| {
+        images.insert(entry.clone());
+        Ok::<_, Error>(())
+    })?;
+    Ok(config.digest)
+}
+
+/// A manifest of this family for these blobs.
+pub(crate) fn manifest(family: Family, config: Descriptor, layers: Vec<Descriptor>) -> Manifest {
+    Manifest {
+        schema_version: 2,
+        media_type: Some(family.manifest()),
+        artifact_type: None,
+        config,
+        layers: layers
+            .into_iter()
+            .map(|layer| Descriptor {
+                media_type: family.layer(&layer.media_type),
+                ..layer
+            })
+            .collect(),
+        subject: None,
+        annotations: std::collections::BTreeMap::new(),
+    }
+}
