@@ -1,0 +1,380 @@
+//! From words to a command: global flags, groups, help, then the command itself.
+
+use crate::args::{
+    Command, Entry, Flag, Group, HelpStyle, Kind, Matches, Node, Parsed, UsageError, flag_hint,
+    help, nearest, parse, root_help, typographic_hint, usage_line,
+};
+use crate::commands::{ROOT, Run};
+use crate::env::Environment;
+use crate::failure::Failure;
+use crate::ui::Output;
+use lapstrake_engine::{Engine, Settings};
+use std::path::PathBuf;
+
+/// The flags before the command.
+pub(crate) static GLOBALS: [Flag; 13] = [
+    Flag::text("config", "Location of client config files"),
+    Flag::text(
+        "context",
+        "Name of the context to use to connect to the daemon (accepted and not used: there is no daemon)",
+    )
+    .short('c'),
+    Flag::bool("debug", "Enable debug mode").short('D'),
+    Flag::list("host", "Daemon socket to connect to (accepted and not used: there is no daemon)")
+        .short('H'),
+    Flag::list("insecure-registry", "Registry that may be reached without TLS"),
+    Flag::text(
+        "log-level",
+        "Set the logging level (\"debug\", \"info\", \"warn\", \"error\", \"fatal\")",
+    )
+    .short('l')
+    .default("info"),
+    Flag::list("registry-mirror", "Mirror of Docker Hub, asked first"),
+    Flag::text("root", "Folder of the store"),
+    Flag::bool("tls", "Use TLS; implied by --tlsverify").hidden(),
+    Flag::text("tlscacert", "Trust certs signed only by this CA").hidden(),
+    Flag::text("tlscert", "Path to TLS certificate file").hidden(),
+    Flag::text("tlskey", "Path to TLS key file").hidden(),
+    Flag::bool("tlsverify", "Use TLS and verify the remote").hidden(),
+];
+
+/// `-v`, which only stands before a command.
+const VERSION: Flag = Flag::bool("version", "Print version information and quit").short('v');
+
+/// The commands that stand first in the help.
+const COMMON: [&str; 8] = [
+    "run", "ps", "pull", "push", "images", "login", "logout", "version",
+];
+
+/// Docker's version whose client the texts follow; shown when invoked as `docker`.
+const DOCKER_VERSION: &str = "28.5.2";
+
+/// What a command gets.
+pub(crate) struct Invocation<'a> {
+    /// The name the program was invoked as.
+    pub program: &'a str,
+    /// The name of the command as typed, aliases included.
+    pub called_as: &'a str,
+    /// Flags and arguments.
+    pub matches: &'a Matches,
+    /// Where output goes.
+    pub output: &'a Output,
+    /// The environment.
+    pub env: &'a Environment,
+    /// The engine, with the settings in force.
+    pub engine: &'a Engine,
+}
+
+impl std::fmt::Debug for Invocation<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Invocation")
+            .field("matches", self.matches)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs a command line; the result is the exit status.
+pub(crate) fn run(
+    program: &str,
+    args: &[String],
+    env: &Environment,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let cli = Cli {
+        program,
+        env,
+        output,
+        args,
+    };
+    cli.root().map_err(|failure| match typographic_hint(args) {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    })
+}
+
+struct Cli<'a> {
+    program: &'a str,
+    env: &'a Environment,
+    output: &'a Output,
+    args: &'a [String],
+}
+
+/// The table of the global flags, `-v` included. Defaults that depend on the user are filled in.
+fn globals() -> Vec<Flag> {
+    let mut flags = GLOBALS.to_vec();
+    flags.push(VERSION);
+    flags
+}
+
+impl Cli<'_> {
+    fn root(&self) -> Result<u8, Failure> {
+        let flags = globals();
+        let usage = format!("{} [OPTIONS] COMMAND [ARG...]", self.program);
+        let parsed = parse(&flags, self.args, false).map_err(|error| {
+            let hint = error
+                .unknown
+                .as_deref()
+                .and_then(|name| flag_hint(name, &flags));
+            UsageError::flag(&error.message, self.program, &usage).with_hint(hint)
+        })?;
+        for notice in &parsed.notices {
+            self.output.err_line(notice);
+        }
+        let global = Global::new(&flags, &parsed)?;
+        let Some((word, rest)) = parsed.positional.split_first() else {
+            if global.version {
+                self.output.line(&self.version());
+            } else if parsed.help {
+                self.output.print(&self.root_help());
+            } else {
+                self.output
+                    .err_line(self.root_help().trim_end_matches('\n'));
+            }
+            return Ok(0);
+        };
+        if word == "help" {
+            return self.help(rest);
+        }
+        let Some(entry) = ROOT.find(word) else {
+            return Err(self.unknown(word));
+        };
+        let mut rest = rest.to_vec();
+        if parsed.help {
+            rest.insert(0, "--help".to_owned());
+        }
+        self.entry(self.program, entry, word, &rest, &global)
+    }
+
+    fn unknown(&self, word: &str) -> Failure {
+        let names = ROOT
+            .entries
+            .iter()
+            .flat_map(|entry| std::iter::once(entry.name).chain(entry.aliases.iter().copied()));
+        let hint =
+            nearest(word, names).map(|near| format!("did you mean `{} {near}`?", self.program));
+        UsageError::unknown_command(self.program, word)
+            .with_hint(hint)
+            .into()
+    }
+
+    fn version(&self) -> String {
+        let own = env!("CARGO_PKG_VERSION");
+        if self.program == "docker" {
+            format!("Docker version {DOCKER_VERSION}, build lapstrake-{own}")
+        } else {
+            format!("Lapstrake version {own}")
+        }
+    }
+
+    fn style() -> HelpStyle {
+        match rustix::termios::tcgetwinsize(rustix::stdio::stdin()) {
+            Ok(size) if size.ws_col > 0 => HelpStyle {
+                columns: usize::from(size.ws_col),
+            },
+            _ => HelpStyle::default(),
+        }
+    }
+
+    fn root_help(&self) -> String {
+        let mut flags = globals();
+        let config: &'static str =
+            Box::leak(self.env.config_dir().display().to_string().into_boxed_str());
+        if let Some(flag) = flags.first_mut() {
+            *flag = flag.default(config);
+        }
+        root_help(self.program, &ROOT, &COMMON, &flags, Self::style())
+    }
+
+    /// `help`, `help image ls`.
+    fn help(&self, words: &[String]) -> Result<u8, Failure> {
+        let unknown = || Failure::new(format!("unknown help topic: {}", words.join(" ")));
+        let mut path = self.program.to_owned();
+        let mut node: Option<Node<Run>> = None;
+        for word in words {
+            let entry = match node {
+                None => ROOT.find(word),
+                Some(Node::Group(group)) => group.find(word),
+                Some(Node::Leaf(_)) => None,
+            };
+            let entry = entry.ok_or_else(unknown)?;
+            path = format!("{path} {}", entry.name);
+            node = Some(entry.node);
+        }
+        let text = match node {
+            Some(node) => help(self.program, &path, node, Self::style()),
+            None => self.root_help(),
+        };
+        self.output.print(&text);
+        Ok(0)
+    }
+
+    fn entry(
+        &self,
+        parent: &str,
+        entry: &'static Entry<Run>,
+        called_as: &str,
+        rest: &[String],
+        global: &Global,
+    ) -> Result<u8, Failure> {
+        let path = format!("{parent} {}", entry.name);
+        match entry.node {
+            Node::Group(group) => self.group(&path, group, rest, global),
+            Node::Leaf(command) => self.leaf(&path, command, called_as, rest, global),
+        }
+    }
+
+    fn group(
+        &self,
+        path: &str,
+        group: &'static Group<Run>,
+        rest: &[String],
+        global: &Global,
+    ) -> Result<u8, Failure> {
+        let parsed = parse(&[], rest, false)
+            .map_err(|error| UsageError::flag(&error.message, path, path))?;
+        let text = || help(self.program, path, Node::Group(group), Self::style());
+        self.notices(&parsed);
+        let Some((word, rest)) = parsed.positional.split_first() else {
+            if parsed.help {
+                self.output.print(&text());
+            } else {
+                self.output.err_line(text().trim_end_matches('\n'));
+            }
+            return Ok(0);
+        };
+        let Some(entry) = group.find(word) else {
+            if parsed.help {
+                self.output.print(&text());
+                return Ok(0);
+            }
+            let names = group
+                .entries
+                .iter()
+                .flat_map(|entry| std::iter::once(entry.name).chain(entry.aliases.iter().copied()));
+            let hint = nearest(word, names).map(|near| format!("did you mean `{path} {near}`?"));
+            return Err(UsageError::unknown_subcommand(self.program, path, word)
+                .with_hint(hint)
+                .into());
+        };
+        let mut rest = rest.to_vec();
+        if parsed.help {
+            rest.insert(0, "--help".to_owned());
+        }
+        self.entry(path, entry, word, &rest, global)
+    }
+
+    /// Notices go where the text they belong to goes.
+    fn notices(&self, parsed: &Parsed) {
+        for notice in &parsed.notices {
+            self.output.line(notice);
+        }
+    }
+
+    fn leaf(
+        &self,
+        path: &str,
+        command: &'static Command<Run>,
+        called_as: &str,
+        rest: &[String],
+        global: &Global,
+    ) -> Result<u8, Failure> {
+        let usage = usage_line(path, command.usage);
+        let parsed = parse(command.flags, rest, command.interspersed).map_err(|error| {
+            let hint = error
+                .unknown
+                .as_deref()
+                .and_then(|name| flag_hint(name, command.flags));
+            UsageError::flag(&error.message, path, &usage).with_hint(hint)
+        })?;
+        self.notices(&parsed);
+        if parsed.help {
+            self.output.print(&help(
+                self.program,
+                path,
+                Node::Leaf(command),
+                Self::style(),
+            ));
+            return Ok(0);
+        }
+        command
+            .arity
+            .check(parsed.positional.len(), self.program, path, &usage)?;
+        let matches = Matches::new(command.flags, parsed);
+        let settings = Settings::resolve(global.inputs(self.env))?;
+        let engine = Engine::open(settings, now);
+        let invocation = Invocation {
+            program: self.program,
+            called_as,
+            matches: &matches,
+            output: self.output,
+            env: self.env,
+            engine: &engine,
+        };
+        (command.run)(&invocation)
+    }
+}
+
+/// The wall clock.
+pub(crate) fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
+/// What the flags before the command say.
+#[derive(Debug, Default)]
+struct Global {
+    version: bool,
+    debug: bool,
+    root: Option<PathBuf>,
+    config: Option<PathBuf>,
+    mirrors: Vec<String>,
+    insecure: Vec<String>,
+}
+
+impl Global {
+    fn new(flags: &[Flag], parsed: &Parsed) -> Result<Self, Failure> {
+        let mut global = Self::default();
+        for (index, value) in &parsed.values {
+            let Some(flag) = flags.get(*index) else {
+                continue;
+            };
+            let is_true =
+                flag.kind == Kind::Bool && crate::args::parse_bool(value).unwrap_or(false);
+            match flag.long {
+                "version" => global.version = is_true,
+                "debug" => global.debug = is_true,
+                "root" => global.root = Some(PathBuf::from(value)),
+                "config" => global.config = Some(PathBuf::from(value)),
+                "registry-mirror" => global.mirrors.push(value.clone()),
+                "insecure-registry" => global.insecure.push(value.clone()),
+                "log-level" => {
+                    global.debug |= matches!(log_level(value)?, "debug" | "trace");
+                }
+                _ => {}
+            }
+        }
+        Ok(global)
+    }
+
+    fn inputs(&self, env: &Environment) -> lapstrake_engine::settings::Inputs {
+        let mut inputs = env.inputs();
+        if let Some(root) = &self.root {
+            inputs.root = Some(Environment::absolute(root));
+        }
+        if let Some(config) = &self.config {
+            inputs.config_dir = Some(config.clone());
+        }
+        inputs.registry_mirrors.clone_from(&self.mirrors);
+        inputs.insecure_registries.clone_from(&self.insecure);
+        inputs.debug = self.debug;
+        inputs
+    }
+}
+
+fn log_level(value: &str) -> Result<&'static str, Failure> {
+    const LEVELS: [&str; 8] = [
+        "panic", "fatal", "error", "warn", "warning", "info", "debug", "trace",
+    ];
+    let lower = value.to_lowercase();
+    let found = LEVELS.into_iter().find(|level| *level == lower);
+    found.ok_or_else(|| Failure::new(format!("Unable to parse logging level: {value}")))
+}

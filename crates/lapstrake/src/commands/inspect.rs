@@ -1,0 +1,144 @@
+//! `inspect`: everything about containers and images, as JSON or through a template.
+
+use super::{Cmd, OBJECT_FORMAT_HELP};
+use crate::args::{Arity, Flag};
+use crate::cli::Invocation;
+use crate::failure::Failure;
+use crate::ui::document::{self, Json};
+use crate::ui::template::Template;
+use crate::ui::text::PushFormat;
+use lapstrake_engine::ops;
+use lapstrake_engine::{ErrorKind, Origin};
+use serde::Serialize;
+
+pub(super) static COMMAND: Cmd = Cmd {
+    usage: "[OPTIONS] NAME|ID [NAME|ID...]",
+    about: "Return low-level information on Docker objects",
+    long: "",
+    aliases: &[],
+    flags: &[
+        Flag::text("format", OBJECT_FORMAT_HELP).short('f'),
+        Flag::bool("size", "Display total file sizes if the type is container").short('s'),
+        Flag::text("type", "Only inspect objects of the given type"),
+    ],
+    arity: Arity::AtLeast(1),
+    interspersed: true,
+    run,
+};
+
+/// What is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Any,
+    Container,
+    Image,
+}
+
+const TYPES: [&str; 10] = [
+    "config",
+    "container",
+    "image",
+    "network",
+    "node",
+    "plugin",
+    "secret",
+    "service",
+    "task",
+    "volume",
+];
+
+fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
+    let wanted = match invocation.matches.text("type").unwrap_or_default() {
+        "" => Wanted::Any,
+        "container" => Wanted::Container,
+        "image" => Wanted::Image,
+        kind if TYPES.contains(&kind) => {
+            return Err(Failure::new(format!(
+                "objects of the type {kind} do not exist here"
+            )));
+        }
+        kind => {
+            return Err(Failure::new(format!(
+                "unknown type: \"{kind}\": must be one of \"{}\"",
+                TYPES.join("\", \"")
+            )));
+        }
+    };
+    inspect(invocation, wanted)
+}
+
+/// Looks each object up and shows those that were found; the failures come last.
+pub(super) fn inspect(invocation: &Invocation<'_>, wanted: Wanted) -> Result<u8, Failure> {
+    let matches = invocation.matches;
+    let format = matches.text("format").unwrap_or_default();
+    let template = match format {
+        "" | "json" => None,
+        text => Some(Template::parse(text).map_err(|error| Failure::from(error).with_status(64))?),
+    };
+    let mut failures = Vec::new();
+    let mut found = Vec::new();
+    let mut rendered = String::new();
+    for name in &matches.args {
+        match look_up(invocation, name, wanted) {
+            Err(failure) => failures.push(failure),
+            Ok(object) => match &template {
+                None => found.push(object),
+                Some(template) => match document::render(template, &object) {
+                    Ok(text) => rendered.push_fmt(format_args!("{text}\n")),
+                    Err(error) => failures.push(error.into()),
+                },
+            },
+        }
+    }
+    match &template {
+        None => {
+            let list = Json::List(found);
+            if format == "json" {
+                list.write_compact(&mut rendered);
+            } else {
+                list.write_indented(&mut rendered, 0);
+            }
+            rendered.push('\n');
+        }
+        Some(_) if rendered.is_empty() => rendered.push('\n'),
+        Some(_) => {}
+    }
+    invocation.output.print(&rendered);
+    if failures.is_empty() {
+        Ok(0)
+    } else {
+        Err(Failure::joined(failures))
+    }
+}
+
+fn look_up(invocation: &Invocation<'_>, name: &str, wanted: Wanted) -> Result<Json, Failure> {
+    let size = invocation.matches.knows("size") && invocation.matches.is("size");
+    if wanted != Wanted::Image {
+        match ops::inspect_container(invocation.engine, name, size) {
+            Ok(container) => return json(&container),
+            Err(error) if wanted == Wanted::Any && error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if wanted != Wanted::Container {
+        match ops::inspect_image(invocation.engine, name) {
+            Ok(image) => {
+                if size {
+                    invocation
+                        .output
+                        .err_line("WARNING: --size ignored for image");
+                }
+                return json(&image);
+            }
+            Err(error) if wanted == Wanted::Any && error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.with_origin(Origin::Engine).into()),
+        }
+    }
+    Err(Failure::new(format!("Error: No such object: {name}")))
+}
+
+/// A typed object as a document that keeps the order of its fields.
+pub(super) fn json(object: &impl Serialize) -> Result<Json, Failure> {
+    let text = serde_json::to_string(object).map_err(|error| Failure::new(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| Failure::new(error.to_string()))
+}

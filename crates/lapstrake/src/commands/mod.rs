@@ -1,0 +1,274 @@
+//! One file per command: parse → request → one operation of the engine → render.
+
+mod commit;
+mod create;
+mod history;
+mod images;
+mod import;
+mod info;
+mod inspect;
+mod inspect_one;
+mod kill;
+mod login;
+mod logout;
+mod logs;
+mod pause;
+mod ps;
+mod pull;
+mod push;
+mod registry_serve;
+mod rm;
+mod rmi;
+mod run;
+mod run_env;
+mod run_flags;
+mod run_request;
+mod start;
+mod stop;
+mod system_check;
+mod system_df;
+mod tag;
+mod unpause;
+mod version;
+mod wait;
+
+#[cfg(test)]
+mod tests;
+
+use crate::args::{Command, Entry, Flag, Group, Matches, Node};
+use crate::cli::Invocation;
+use crate::failure::{Failure, INTERRUPTED};
+use lapstrake_engine::ops::Filters;
+use lapstrake_engine::spec::Platform;
+use std::collections::BTreeMap;
+
+/// What runs a command: the result is the exit status.
+pub(crate) type Run = fn(&Invocation<'_>) -> Result<u8, Failure>;
+
+/// A command of the program.
+pub(crate) type Cmd = Command<Run>;
+
+const fn leaf(name: &'static str, command: &'static Cmd) -> Entry<Run> {
+    Entry {
+        name,
+        aliases: &[],
+        node: Node::Leaf(command),
+    }
+}
+
+const fn alias(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    command: &'static Cmd,
+) -> Entry<Run> {
+    Entry {
+        name,
+        aliases,
+        node: Node::Leaf(command),
+    }
+}
+
+const fn group(name: &'static str, group: &'static Group<Run>) -> Entry<Run> {
+    Entry {
+        name,
+        aliases: &[],
+        node: Node::Group(group),
+    }
+}
+
+/// Everything `lap` can do, sorted by name.
+pub(crate) static ROOT: Group<Run> = Group {
+    about: "Images and containers, compatible with docker, without a daemon",
+    entries: &[
+        leaf("commit", &commit::COMMAND),
+        group("container", &CONTAINER),
+        leaf("create", &create::COMMAND),
+        leaf("history", &history::COMMAND),
+        group("image", &IMAGE),
+        leaf("images", &images::COMMAND),
+        leaf("import", &import::COMMAND),
+        leaf("info", &info::COMMAND),
+        leaf("inspect", &inspect::COMMAND),
+        leaf("kill", &kill::COMMAND),
+        leaf("login", &login::COMMAND),
+        leaf("logout", &logout::COMMAND),
+        leaf("logs", &logs::COMMAND),
+        leaf("pause", &pause::COMMAND),
+        leaf("ps", &ps::COMMAND),
+        leaf("pull", &pull::COMMAND),
+        leaf("push", &push::COMMAND),
+        group("registry", &REGISTRY),
+        leaf("rm", &rm::COMMAND),
+        leaf("rmi", &rmi::COMMAND),
+        leaf("run", &run::COMMAND),
+        leaf("start", &start::COMMAND),
+        leaf("stop", &stop::COMMAND),
+        group("system", &SYSTEM),
+        leaf("tag", &tag::COMMAND),
+        leaf("unpause", &unpause::COMMAND),
+        leaf("version", &version::COMMAND),
+        leaf("wait", &wait::COMMAND),
+    ],
+};
+
+static IMAGE: Group<Run> = Group {
+    about: "Manage images",
+    entries: &[
+        leaf("history", &history::COMMAND),
+        leaf("import", &import::COMMAND),
+        leaf("inspect", &inspect_one::IMAGE),
+        alias("ls", &["list"], &images::COMMAND),
+        leaf("pull", &pull::COMMAND),
+        leaf("push", &push::COMMAND),
+        alias("rm", &["remove"], &rmi::COMMAND),
+        leaf("tag", &tag::COMMAND),
+    ],
+};
+
+static CONTAINER: Group<Run> = Group {
+    about: "Manage containers",
+    entries: &[
+        leaf("commit", &commit::COMMAND),
+        leaf("create", &create::COMMAND),
+        leaf("inspect", &inspect_one::CONTAINER),
+        leaf("kill", &kill::COMMAND),
+        leaf("logs", &logs::COMMAND),
+        alias("ls", &["list", "ps"], &ps::COMMAND),
+        leaf("pause", &pause::COMMAND),
+        alias("rm", &["remove"], &rm::COMMAND),
+        leaf("run", &run::COMMAND),
+        leaf("start", &start::COMMAND),
+        leaf("stop", &stop::COMMAND),
+        leaf("unpause", &unpause::COMMAND),
+        leaf("wait", &wait::COMMAND),
+    ],
+};
+
+static SYSTEM: Group<Run> = Group {
+    about: "Manage the store and show what is in force",
+    entries: &[
+        leaf("check", &system_check::COMMAND),
+        leaf("df", &system_df::COMMAND),
+        leaf("info", &info::COMMAND),
+    ],
+};
+
+static REGISTRY: Group<Run> = Group {
+    about: "Serve images to others",
+    entries: &[leaf("serve", &registry_serve::COMMAND)],
+};
+
+/// The help of `--format` for listings.
+pub(crate) const TABLE_FORMAT_HELP: &str = "Format output using a custom template:\n\
+    'table':            Print output in table format with column headers (default)\n\
+    'table TEMPLATE':   Print output in table format using the given Go template\n\
+    'json':             Print in JSON format\n\
+    'TEMPLATE':         Print output using the given Go template.\n\
+    Refer to https://docs.docker.com/go/formatting/ for more information about formatting output \
+    with templates";
+
+/// The help of `--format` for single objects.
+pub(crate) const OBJECT_FORMAT_HELP: &str = "Format output using a custom template:\n\
+    'json':             Print in JSON format\n\
+    'TEMPLATE':         Print output using the given Go template.\n\
+    Refer to https://docs.docker.com/go/formatting/ for more information about formatting output \
+    with templates";
+
+/// The help of `--filter` for listings.
+pub(crate) const FILTER_HELP: &str = "Filter output based on conditions provided";
+
+/// `--disable-content-trust`.
+pub(crate) const fn trust_flag(help: &'static str) -> Flag {
+    Flag::bool("disable-content-trust", help).default("true")
+}
+
+/// The filters given, by name.
+pub(crate) fn filters(matches: &Matches) -> Filters {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in matches.filters("filter") {
+        all.entry(name).or_default().push(value);
+    }
+    Filters(all)
+}
+
+/// The platform given.
+pub(crate) fn platform(matches: &Matches) -> Result<Option<Platform>, Failure> {
+    let Some(text) = matches.nonempty("platform") else {
+        return Ok(None);
+    };
+    Platform::parse(text)
+        .map(Some)
+        .map_err(|error| Failure::new(error.to_string()))
+}
+
+/// Refuses work that would need a signature to be checked, which no key is configured for.
+pub(crate) fn check_trust(invocation: &Invocation<'_>) -> Result<(), Failure> {
+    let matches = invocation.matches;
+    let wanted = if matches.changed("disable-content-trust") {
+        !matches.is("disable-content-trust")
+    } else {
+        invocation.env.content_trust()
+    };
+    if !wanted {
+        return Ok(());
+    }
+    Err(Failure::new("content trust is on, and no key is configured that could verify a signature")
+        .with_hint(
+            "use `--disable-content-trust`, or unset DOCKER_CONTENT_TRUST, to work without signatures",
+        ))
+}
+
+/// Runs an asynchronous operation until it ends or the user interrupts it.
+///
+/// An interrupted operation is dropped where it stands: the store is whole at every moment, and the
+/// next attempt goes on from what has arrived.
+pub(crate) fn block_on<T, E: Into<Failure>>(
+    future: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = future => result.map_err(Into::into),
+            status = interrupted() => Err(Failure::silent(status)),
+        }
+    });
+    runtime.shutdown_background();
+    result
+}
+
+/// Waits for the signals that end a command.
+async fn interrupted() -> u8 {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut stream) => stream.recv().await,
+            Err(_unavailable) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => INTERRUPTED,
+        _ = terminated => INTERRUPTED + 13,
+    }
+}
+
+/// Does the same to each container, prints the names of those it worked for, and joins the failures.
+pub(crate) fn each(
+    invocation: &Invocation<'_>,
+    work: impl Fn(&str) -> Result<(), Failure>,
+) -> Result<u8, Failure> {
+    let mut failures = Vec::new();
+    for name in &invocation.matches.args {
+        match work(name) {
+            Ok(()) => invocation.output.line(name),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if failures.is_empty() {
+        Ok(0)
+    } else {
+        Err(Failure::joined(failures))
+    }
+}

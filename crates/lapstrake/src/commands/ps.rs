@@ -1,0 +1,239 @@
+//! `ps`, `container ls`: containers.
+
+use super::{Cmd, FILTER_HELP, TABLE_FORMAT_HELP, filters};
+use crate::args::{Arity, Flag, go_quote};
+use crate::cli::Invocation;
+use crate::failure::Failure;
+use crate::ui::format::{Format, Listing, Row};
+use crate::ui::template::Value;
+use crate::ui::text::{ellipsis, short_id};
+use crate::ui::units;
+use lapstrake_engine::container::{Record, State, Status};
+use lapstrake_engine::ops::{self, ContainerRow, ListContainers};
+
+pub(super) static COMMAND: Cmd = Cmd {
+    usage: "[OPTIONS]",
+    about: "List containers",
+    long: "",
+    aliases: &["container ls", "container list", "container ps", "ps"],
+    flags: &[
+        Flag::bool("all", "Show all containers (default shows just running)").short('a'),
+        Flag::filter(FILTER_HELP).short('f'),
+        Flag::text("format", TABLE_FORMAT_HELP),
+        Flag::int(
+            "last",
+            "Show n last created containers (includes all states)",
+        )
+        .short('n')
+        .default("-1"),
+        Flag::bool(
+            "latest",
+            "Show the latest created container (includes all states)",
+        )
+        .short('l'),
+        Flag::bool("no-trunc", "Don't truncate output"),
+        Flag::bool("quiet", "Only display container IDs").short('q'),
+        Flag::bool("size", "Display total file sizes").short('s'),
+    ],
+    arity: Arity::None,
+    interspersed: true,
+    run,
+};
+
+const TABLE: &str = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t\
+    {{.Ports}}\t{{.Names}}";
+const TABLE_WITH_SIZE: &str = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t\
+    {{.Status}}\t{{.Ports}}\t{{.Names}}\t{{.Size}}";
+
+const LISTING: Listing = Listing {
+    go_type: "*formatter.ContainerContext",
+    columns: &[
+        ("Command", "COMMAND"),
+        ("CreatedAt", "CREATED AT"),
+        ("ID", "CONTAINER ID"),
+        ("Image", "IMAGE"),
+        ("Labels", "LABELS"),
+        ("LocalVolumes", "LOCAL VOLUMES"),
+        ("Mounts", "MOUNTS"),
+        ("Names", "NAMES"),
+        ("Networks", "NETWORKS"),
+        ("Platform", "PLATFORM"),
+        ("Ports", "PORTS"),
+        ("RunningFor", "CREATED"),
+        ("Size", "SIZE"),
+        ("State", "STATE"),
+        ("Status", "STATUS"),
+    ],
+    table: TABLE,
+};
+
+/// The columns of a command in a table.
+const COMMAND_COLUMNS: usize = 20;
+/// The columns of a mount in a table.
+const MOUNT_COLUMNS: usize = 15;
+
+fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
+    let matches = invocation.matches;
+    let source = matches.text("format").unwrap_or_default();
+    let with_size = matches.is("size");
+    let table = if with_size {
+        TABLE_WITH_SIZE
+    } else {
+        LISTING.table
+    };
+    let format = if matches.is("quiet") {
+        Format::template("{{.ID}}")?
+    } else {
+        Format::parse(source, table)?
+    };
+    let last = if matches.is("latest") {
+        Some(1)
+    } else {
+        matches.int("last")
+    };
+    let request = ListContainers {
+        all: matches.is("all"),
+        last: last
+            .and_then(|last| usize::try_from(last).ok())
+            .filter(|last| *last > 0),
+        size: with_size || format.mentions("Size") || source.contains("json"),
+        filters: filters(matches),
+    };
+    let view = View {
+        whole: matches.is("no-trunc"),
+        now: invocation.engine.now(),
+        zone: jiff::tz::TimeZone::system(),
+    };
+    let rows = ops::container_rows(invocation.engine, &request)?;
+    let rows = rows.iter().map(|row| view.row(row)).collect();
+    invocation.output.print(&format.render(&LISTING, rows)?);
+    Ok(0)
+}
+
+struct View {
+    whole: bool,
+    now: jiff::Timestamp,
+    zone: jiff::tz::TimeZone,
+}
+
+impl View {
+    fn row(&self, row: &ContainerRow) -> Row {
+        let record = &row.container.record;
+        let id = record.id.to_string();
+        let created: Option<jiff::Timestamp> = record.created.parse().ok();
+        let labels = record.config.labels.clone().unwrap_or_default();
+        let shown_labels: Vec<String> = labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let volumes = record
+            .mounts
+            .iter()
+            .filter(|mount| mount.driver == "local")
+            .count();
+        let command = command(record);
+        let command = if self.whole {
+            command
+        } else {
+            ellipsis(&command, COMMAND_COLUMNS)
+        };
+        let mut shown = Row::default()
+            .set("Command", go_quote(&command))
+            .set(
+                "CreatedAt",
+                created.map_or_else(String::new, |then| units::created_at(then, &self.zone)),
+            )
+            .set(
+                "ID",
+                if self.whole {
+                    id.as_str()
+                } else {
+                    short_id(&id)
+                },
+            )
+            .set("Image", row.image.as_str())
+            .set("Labels", shown_labels.join(","))
+            .set("LocalVolumes", volumes.to_string())
+            .set("Mounts", self.mounts(record))
+            .set("Names", record.name.as_str())
+            .set("Networks", record.host_config.network_mode.as_str())
+            .set("Platform", Value::Nil)
+            .set("Ports", "")
+            .set(
+                "RunningFor",
+                created.map_or_else(String::new, |then| units::ago(self.now, then)),
+            )
+            .set("Size", size(row))
+            .set("State", row.container.state.status.as_str())
+            .set("Status", status(&row.container.state, self.now));
+        shown.labels = Some(labels);
+        shown
+    }
+
+    fn mounts(&self, record: &Record) -> String {
+        let names = record.mounts.iter().map(|mount| {
+            let name = if mount.name.is_empty() {
+                &mount.source
+            } else {
+                &mount.name
+            };
+            if self.whole {
+                name.clone()
+            } else {
+                ellipsis(name, MOUNT_COLUMNS)
+            }
+        });
+        names.collect::<Vec<_>>().join(",")
+    }
+}
+
+/// The command as one text; words with blanks are in quotes.
+fn command(record: &Record) -> String {
+    let words = record.args.iter().map(|word| {
+        if word.contains(' ') {
+            format!("'{word}'")
+        } else {
+            word.clone()
+        }
+    });
+    std::iter::once(record.path.clone())
+        .chain(words)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn size(row: &ContainerRow) -> String {
+    let Some(sizes) = &row.sizes else {
+        return "0B".to_owned();
+    };
+    let written = units::size(units::signed(sizes.writable));
+    if sizes.total == 0 {
+        return written;
+    }
+    format!(
+        "{written} (virtual {})",
+        units::size(units::signed(sizes.total))
+    )
+}
+
+/// `Up 5 seconds`, `Exited (0) 2 minutes ago`, `Created`.
+pub(super) fn status(state: &State, now: jiff::Timestamp) -> String {
+    let since = |moment: &str| match moment.parse() {
+        Ok(then) => units::since(now, then),
+        Err(_unreadable) => "an unknown time".to_owned(),
+    };
+    match state.status {
+        Status::Running => format!("Up {}", since(&state.started_at)),
+        Status::Paused => format!("Up {} (Paused)", since(&state.started_at)),
+        Status::Exited => {
+            format!(
+                "Exited ({}) {} ago",
+                state.exit_code,
+                since(&state.finished_at)
+            )
+        }
+        Status::Created => "Created".to_owned(),
+        Status::Removing => "Removal In Progress".to_owned(),
+        Status::Dead => "Dead".to_owned(),
+    }
+}

@@ -1,0 +1,40 @@
+//! `push`: an image to a registry.
+
+use super::{Cmd, block_on, check_trust, trust_flag};
+use crate::args::{Arity, Flag};
+use crate::cli::{Invocation, now};
+use crate::failure::Failure;
+use crate::ui::output::Stream;
+use crate::ui::progress::Progress;
+use lapstrake_engine::ops::{self, PushRequest};
+
+pub(super) static COMMAND: Cmd = Cmd {
+    usage: "[OPTIONS] NAME[:TAG]",
+    about: "Upload an image to a registry",
+    long: "",
+    aliases: &["image push", "push"],
+    flags: &[
+        Flag::bool("all-tags", "Push all tags of an image to the repository").short('a'),
+        trust_flag("Skip image signing"),
+        Flag::bool("quiet", "Suppress verbose output").short('q'),
+    ],
+    arity: Arity::Exact(1),
+    interspersed: true,
+    run,
+};
+
+fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
+    let matches = invocation.matches;
+    let request = PushRequest {
+        reference: matches.required(0).to_owned(),
+        all_tags: matches.is("all-tags"),
+    };
+    check_trust(invocation)?;
+    let quiet = matches.is("quiet");
+    let progress = Progress::new(invocation.output, Stream::Out, quiet, now);
+    let pushed = block_on(ops::push(invocation.engine, &request, &progress))?;
+    if quiet {
+        invocation.output.line(&pushed.canonical());
+    }
+    Ok(0)
+}

@@ -1,0 +1,125 @@
+//! What the process was given: the only file that reads the environment.
+//!
+//! | variable | meaning |
+//! | --- | --- |
+//! | `HOME` | the user's folder; `~/.docker` is in it |
+//! | `XDG_DATA_HOME` | where an ordinary user's store lies |
+//! | `LAPSTRAKE_ROOT` | the store, in place of the usual one |
+//! | `DOCKER_CONFIG` | the folder of the client's configuration |
+//! | `DOCKER_DEFAULT_PLATFORM` | the platform to pull and run unless a flag says otherwise |
+//! | `DOCKER_CONTENT_TRUST` | whether images must be signed |
+//! | `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` | proxies, in capitals or small letters |
+//!
+//! `run -e NAME` and `--env-file` also take any variable's value from here.
+
+use lapstrake_engine::settings::{Inputs, Proxy};
+use std::path::{Path, PathBuf};
+
+/// The environment's values.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Environment {
+    home: Option<PathBuf>,
+    data_home: Option<PathBuf>,
+    root: Option<PathBuf>,
+    config_dir: Option<PathBuf>,
+    default_platform: Option<String>,
+    content_trust: bool,
+    proxy: Proxy,
+}
+
+impl Environment {
+    /// Reads the environment of the process.
+    pub(crate) fn read() -> Self {
+        let path = |name: &str| {
+            variable(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        let either = |capital: &str, small: &str| {
+            let found = variable(capital).filter(|value| !value.is_empty());
+            found.or_else(|| variable(small).filter(|value| !value.is_empty()))
+        };
+        Self {
+            home: path("HOME"),
+            data_home: path("XDG_DATA_HOME"),
+            root: path("LAPSTRAKE_ROOT"),
+            config_dir: path("DOCKER_CONFIG"),
+            default_platform: variable("DOCKER_DEFAULT_PLATFORM").filter(|value| !value.is_empty()),
+            content_trust: variable("DOCKER_CONTENT_TRUST")
+                .is_some_and(|value| crate::args::parse_bool(&value).unwrap_or(false)),
+            proxy: Proxy {
+                http: either("HTTP_PROXY", "http_proxy"),
+                https: either("HTTPS_PROXY", "https_proxy"),
+                no_proxy: either("NO_PROXY", "no_proxy"),
+            },
+        }
+    }
+
+    /// Whether images must be signed unless a flag says otherwise.
+    pub(crate) fn content_trust(&self) -> bool {
+        self.content_trust
+    }
+
+    /// The value of any variable, for a container.
+    pub(crate) fn variable(name: &str) -> Option<String> {
+        variable(name)
+    }
+
+    /// The folder of the client's configuration, for texts.
+    pub(crate) fn config_dir(&self) -> PathBuf {
+        let usual = || {
+            self.home
+                .clone()
+                .unwrap_or_else(|| PathBuf::from("/root"))
+                .join(".docker")
+        };
+        self.config_dir.clone().unwrap_or_else(usual)
+    }
+
+    /// A path made absolute.
+    pub(crate) fn absolute(path: &Path) -> PathBuf {
+        if path.is_absolute() {
+            return path.to_owned();
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the working directory is read here alone"
+        )]
+        let folder = std::env::current_dir().unwrap_or_default();
+        let mut out = folder;
+        for part in path.components() {
+            match part {
+                std::path::Component::ParentDir => {
+                    out.pop();
+                }
+                std::path::Component::Normal(name) => out.push(name),
+                _ => {}
+            }
+        }
+        out
+    }
+
+    /// What the engine's settings take from here.
+    pub(crate) fn inputs(&self) -> Inputs {
+        Inputs {
+            root: self.root.clone(),
+            config_dir: self.config_dir.clone(),
+            home: self.home.clone(),
+            data_home: self.data_home.clone(),
+            proxy: self.proxy.clone(),
+            default_platform: self.default_platform.clone(),
+            is_root: rustix::process::geteuid().is_root(),
+            ..Inputs::default()
+        }
+    }
+}
+
+/// One variable, when it is set and valid text.
+fn variable(name: &str) -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the environment is read here alone"
+    )]
+    let value = std::env::var_os(name)?;
+    value.into_string().ok()
+}

@@ -1,0 +1,267 @@
+//! Engine events of pull and push as docker's client shows them.
+//!
+//! On a terminal every layer has a line of its own, found again with cursor movements; elsewhere each
+//! state is a line, once, and the moving states (downloading, extracting, pushing) are left out. The
+//! cursor always comes back below the lines, so an interrupted transfer leaves the terminal clean.
+
+use super::output::{Output, Stream};
+use super::units::{signed, size4};
+use crate::ui::text::PushFormat;
+use lapstrake_engine::{Clock, Event, EventSink, LayerEvent, LayerState};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// A moving state is drawn at most this often.
+const REDRAW_MS: i64 = 100;
+/// Narrower terminals get no bar.
+const BAR_MIN_COLUMNS: usize = 110;
+/// The steps of a bar.
+const BAR_STEPS: u64 = 50;
+
+/// How much is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Nothing but warnings.
+    Quiet,
+    /// A line for each state.
+    Plain,
+    /// A line for each layer, redrawn; the number is the terminal's width.
+    Terminal(usize),
+}
+
+/// Renders events to one of the standard streams.
+#[derive(Debug)]
+pub(crate) struct Progress<'a> {
+    output: &'a Output,
+    stream: Stream,
+    clock: Clock,
+    screen: Mutex<Screen>,
+}
+
+impl<'a> Progress<'a> {
+    /// A renderer for a stream; terminals get lines that move.
+    pub(crate) fn new(output: &'a Output, stream: Stream, quiet: bool, clock: Clock) -> Self {
+        let style = match (quiet, output.is_terminal(stream)) {
+            (true, _) => Style::Quiet,
+            (false, true) => Style::Terminal(columns(stream)),
+            (false, false) => Style::Plain,
+        };
+        Self {
+            output,
+            stream,
+            clock,
+            screen: Mutex::new(Screen::new(style)),
+        }
+    }
+}
+
+/// The width of the terminal behind a stream.
+fn columns(stream: Stream) -> usize {
+    let size = match stream {
+        Stream::Out => rustix::termios::tcgetwinsize(rustix::stdio::stdout()),
+        Stream::Err => rustix::termios::tcgetwinsize(rustix::stdio::stderr()),
+    };
+    size.map_or(200, |size| usize::from(size.ws_col))
+}
+
+impl EventSink for Progress<'_> {
+    fn event(&self, event: Event) {
+        let now_ms = (self.clock)().as_millisecond();
+        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stream, text) = match &event {
+            Event::ImageMissing { .. } => (Stream::Err, screen.render(&event, now_ms)),
+            _ => (self.stream, screen.render(&event, now_ms)),
+        };
+        if !text.is_empty() {
+            self.output.write(stream, text.as_bytes());
+            if stream == Stream::Out && screen.style != Style::Quiet {
+                self.output.flush();
+            }
+        }
+    }
+}
+
+/// What was drawn so far.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    style: Style,
+    /// The lines of the layers, from the top.
+    lines: BTreeMap<String, usize>,
+    /// The last state of each layer and when it was drawn.
+    last: BTreeMap<String, (String, i64)>,
+    /// Whether layers are being sent rather than fetched.
+    pushing: bool,
+}
+
+impl Screen {
+    /// An empty screen.
+    pub(crate) fn new(style: Style) -> Self {
+        Self {
+            style,
+            lines: BTreeMap::new(),
+            last: BTreeMap::new(),
+            pushing: false,
+        }
+    }
+
+    /// The bytes that show an event.
+    pub(crate) fn render(&mut self, event: &Event, now_ms: i64) -> String {
+        if let Event::Layer(layer) = event {
+            return self.layer(layer, now_ms);
+        }
+        self.pushing |= matches!(event, Event::PushStarted { .. });
+        let line = sentence(event);
+        if self.style == Style::Quiet && !matches!(event, Event::Warning { .. }) {
+            return String::new();
+        }
+        // Lines of layers above a sentence are history: they are not redrawn.
+        self.lines.clear();
+        self.last.clear();
+        format!("{line}\n")
+    }
+
+    fn layer(&mut self, event: &LayerEvent, now_ms: i64) -> String {
+        let id = event.digest.short().to_owned();
+        let (status, moving) = status(&event.state, self.pushing);
+        match self.style {
+            Style::Quiet => String::new(),
+            Style::Plain => {
+                if moving.is_some() || self.is_repeated(&id, &status, now_ms) {
+                    return String::new();
+                }
+                format!("{id}: {status}\n")
+            }
+            Style::Terminal(columns) => {
+                let finished = moving.is_none_or(|(done, total)| done >= total);
+                if self.is_too_soon(&id, &status, now_ms, finished) {
+                    return String::new();
+                }
+                let bar = moving
+                    .map(|(done, total)| bar(done, total, columns))
+                    .unwrap_or_default();
+                self.draw(&id, &format!("{id}: {status} {bar}"))
+            }
+        }
+    }
+
+    /// Whether the layer is in this state already.
+    fn is_repeated(&mut self, id: &str, status: &str, now_ms: i64) -> bool {
+        let before = self.last.insert(id.to_owned(), (status.to_owned(), now_ms));
+        before.is_some_and(|(known, _)| known == status)
+    }
+
+    /// Whether the same state was drawn a moment ago.
+    fn is_too_soon(&mut self, id: &str, status: &str, now_ms: i64, finished: bool) -> bool {
+        if let Some((known, then_ms)) = self.last.get(id)
+            && known == status
+            && !finished
+            && now_ms - then_ms < REDRAW_MS
+        {
+            return true;
+        }
+        self.last.insert(id.to_owned(), (status.to_owned(), now_ms));
+        false
+    }
+
+    /// Moves to the layer's line (a new one at the bottom at first), rewrites it and comes back.
+    fn draw(&mut self, id: &str, text: &str) -> String {
+        let mut out = String::new();
+        let count = self.lines.len();
+        let line = *self.lines.entry(id.to_owned()).or_insert_with(|| {
+            out.push('\n');
+            count
+        });
+        let up = self.lines.len() - line;
+        out.push_fmt(format_args!("\x1b[{up}A\x1b[2K\r{text}\r\x1b[{up}B"));
+        out
+    }
+}
+
+/// An event that is a line of its own.
+fn sentence(event: &Event) -> String {
+    match event {
+        Event::DefaultTag { tag } => format!("Using default tag: {tag}"),
+        Event::ImageMissing { reference } => {
+            format!("Unable to find image '{}' locally", reference.familiar())
+        }
+        Event::PullStarted { tag, path } => format!("{tag}: Pulling from {path}"),
+        Event::PushStarted { repository } => {
+            format!("The push refers to repository [{repository}]")
+        }
+        Event::Resolved { digest } => format!("Digest: {digest}"),
+        Event::PullFinished {
+            reference,
+            newer,
+            all_tags,
+        } => {
+            let name = if *all_tags {
+                reference.familiar_name()
+            } else {
+                reference.familiar()
+            };
+            let what = if *newer {
+                "Downloaded newer image"
+            } else {
+                "Image is up to date"
+            };
+            format!("Status: {what} for {name}")
+        }
+        Event::PushFinished { tag, digest, size } => {
+            format!("{tag}: digest: {digest} size: {size}")
+        }
+        Event::Warning { text } if text.starts_with("WARNING") => text.clone(),
+        Event::Warning { text } => format!("WARNING: {text}"),
+        Event::Layer(_) => String::new(),
+    }
+}
+
+/// The words for a state, and how far it is when it moves.
+fn status(state: &LayerState, pushing: bool) -> (String, Option<(u64, u64)>) {
+    let moving = |done: u64, total: u64| (done > 0 || total > 0).then_some((done, total));
+    match state {
+        LayerState::Queued if pushing => ("Preparing".to_owned(), None),
+        LayerState::Queued => ("Pulling fs layer".to_owned(), None),
+        LayerState::Waiting => ("Waiting".to_owned(), None),
+        LayerState::AlreadyExists if pushing => ("Layer already exists".to_owned(), None),
+        LayerState::AlreadyExists => ("Already exists".to_owned(), None),
+        LayerState::Downloading { done, total } => {
+            ("Downloading".to_owned(), moving(*done, *total))
+        }
+        LayerState::Verifying => ("Verifying Checksum".to_owned(), None),
+        LayerState::Downloaded => ("Download complete".to_owned(), None),
+        LayerState::Extracting { done, total } => ("Extracting".to_owned(), moving(*done, *total)),
+        LayerState::PullComplete => ("Pull complete".to_owned(), None),
+        LayerState::Retrying { after_s } => {
+            let unit = if *after_s == 1 { "second" } else { "seconds" };
+            (format!("Retrying in {after_s} {unit}"), None)
+        }
+        LayerState::Pushing { done, total } => ("Pushing".to_owned(), moving(*done, *total)),
+        LayerState::Pushed => ("Pushed".to_owned(), None),
+        LayerState::Mounted { from } => (format!("Mounted from {from}"), None),
+    }
+}
+
+/// `[==>   ]  36.45kB/1.064MB`
+fn bar(done: u64, total: u64, columns: usize) -> String {
+    let done_text = size4(signed(done));
+    if total == 0 {
+        return format!("{done_text:>8}");
+    }
+    let steps =
+        (u128::from(done) * u128::from(BAR_STEPS) / u128::from(total)).min(u128::from(BAR_STEPS));
+    let steps = usize::try_from(steps).unwrap_or(0);
+    let blanks = usize::try_from(BAR_STEPS).unwrap_or(0) - steps;
+    let picture = if columns > BAR_MIN_COLUMNS {
+        format!("[{}>{}] ", "=".repeat(steps), " ".repeat(blanks))
+    } else {
+        String::new()
+    };
+    if done > total {
+        return format!("{picture}{done_text:>8}");
+    }
+    format!("{picture}{done_text:>8}/{}", size4(signed(total)))
+}
+
+#[cfg(test)]
+#[path = "progress_tests.rs"]
+mod tests;
