@@ -1,0 +1,149 @@
+//! The embedded registry on a free port, in a thread of its own, with faults on demand.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use lapstrake_registry::server::{Server, ServerOptions, serve_router};
+use lapstrake_spec::Reference;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+
+use crate::directory::Directory;
+use crate::faults::{Faults, front};
+use crate::random::RandomImage;
+
+/// A registry for a test; it ends when dropped.
+#[derive(Debug)]
+pub struct TestRegistry {
+    address: SocketAddr,
+    directory: Directory,
+    faults: Arc<Faults>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl TestRegistry {
+    /// A registry where everyone may do everything.
+    pub fn start() -> Self {
+        Self::start_with(ServerOptions::default())
+    }
+
+    /// A registry with these options, except that it never waits for the disk.
+    pub fn start_with(options: ServerOptions) -> Self {
+        Self::start_at("127.0.0.1:0", Directory::new(), options)
+    }
+
+    /// A registry at this address over this directory.
+    pub fn start_at(address: &str, directory: Directory, options: ServerOptions) -> Self {
+        let options = ServerOptions {
+            durable: false,
+            ..options
+        };
+        let faults = Arc::new(Faults::default());
+        let server = Server::open(directory.path(), options).unwrap();
+        let layer = axum::middleware::from_fn_with_state(Arc::clone(&faults), front);
+        let router = server.router().layer(layer);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (started, start) = mpsc::channel();
+        let address = address.to_owned();
+        let thread = std::thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = TcpListener::bind(address).await.unwrap();
+                started.send(listener.local_addr().unwrap()).unwrap();
+                let stopped = async {
+                    stopped.await.ok();
+                };
+                serve_router(listener, router, stopped).await.unwrap();
+            });
+        });
+        let address = start.recv().expect("the registry did not start");
+        Self {
+            address,
+            directory,
+            faults,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// A reference into this registry: `name` without a host.
+    pub fn reference(&self, name: &str) -> Reference {
+        Reference::parse(&format!("{}/{name}", self.address)).unwrap()
+    }
+
+    /// What goes wrong, and what went through.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Where its files are.
+    pub fn root(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Puts an image into the registry's files, past all faults and counts.
+    pub fn put(&self, name: &str, image: &RandomImage) -> Reference {
+        let reference = self.reference(name).or_latest();
+        let repository = reference.path();
+        for (descriptor, bytes) in image.blobs() {
+            self.write_content(&descriptor.digest, bytes);
+            let link = format!(
+                "repositories/{repository}/_blobs/{}",
+                place(&descriptor.digest)
+            );
+            self.directory.write(&link, "");
+        }
+        self.write_content(&image.descriptor.digest, &image.raw);
+        let place = place(&image.descriptor.digest);
+        let media_type = image.descriptor.media_type.as_str();
+        self.directory.write(
+            &format!("repositories/{repository}/_manifests/{place}"),
+            media_type,
+        );
+        let tag = reference.tag().unwrap_or("latest");
+        let digest = image.descriptor.digest.to_string();
+        self.directory
+            .write(&format!("repositories/{repository}/_tags/{tag}"), digest);
+        reference
+    }
+
+    fn write_content(&self, digest: &lapstrake_spec::Digest, bytes: &[u8]) {
+        let (algorithm, hex) = (digest.algorithm(), digest.hex());
+        self.directory
+            .write(&format!("blobs/{algorithm}/{}/{hex}", &hex[..2]), bytes);
+    }
+
+    /// Ends the registry but keeps its files, for another to go on with.
+    pub fn stop(mut self) -> Directory {
+        self.end();
+        std::mem::take(&mut self.directory)
+    }
+
+    fn end(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            eprintln!("the registry's thread panicked");
+        }
+    }
+}
+
+impl Drop for TestRegistry {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn place(digest: &lapstrake_spec::Digest) -> String {
+    format!("{}/{}", digest.algorithm(), digest.hex())
+}
