@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 pub const DEFAULT_DETACH_KEYS: &[u8] = &[0x10, 0x11];
 
 /// Bytes of input read at once.
-const CHUNK: usize = 32 << 10;
+const CHUNK: usize = 16 << 10;
 
 const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;

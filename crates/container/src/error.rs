@@ -41,6 +41,10 @@ impl StartKind {
 }
 
 /// The errors of this crate.
+#[expect(
+    clippy::error_impl_error,
+    reason = "read as the crate's error, by its path"
+)]
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

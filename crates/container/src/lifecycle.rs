@@ -23,6 +23,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the kernel may take to end a killed container.
 const KILL_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Descriptors from this one on are nobody's standard streams.
+const FIRST_INHERITED: i32 = 3;
+
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
 
@@ -52,6 +55,8 @@ pub(crate) fn start(
 /// Executes this program again as the monitor, connected by its standard input.
 fn spawn_monitor(args: &[OsString]) -> Result<UnixStream> {
     let context = || "starting the monitor".to_owned();
+    // A pipe that this process was given must not be held open by a monitor that outlives it.
+    lapstrake_sys::process::close_on_exec_from(FIRST_INHERITED).context(context)?;
     let (ours, theirs) = UnixStream::pair().context(context)?;
     #[expect(
         clippy::disallowed_methods,

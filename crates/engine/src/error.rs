@@ -93,6 +93,10 @@ pub enum Origin {
 
 /// The error of every operation.
 #[derive(Debug)]
+#[expect(
+    clippy::error_impl_error,
+    reason = "read as lapstrake_engine::Error wherever it is used"
+)]
 pub struct Error {
     kind: ErrorKind,
     origin: Origin,

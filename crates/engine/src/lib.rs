@@ -4,8 +4,8 @@
 //! [`ops`], and renders the events and the result. Nothing here prints, reads the process environment
 //! or exits: settings arrive as values, the clock is an argument of [`Engine::open`].
 
-pub mod error;
-pub mod event;
+mod error;
+mod event;
 pub mod ops;
 pub mod settings;
 

@@ -31,7 +31,8 @@ pub struct LayerEvent {
 pub enum LayerState {
     /// The layer will be looked at (`Pulling fs layer`, `Preparing`). Emitted by `copy`.
     Queued,
-    /// The layer waits for its turn. Emitted by `copy`.
+    /// The layer waits for its turn, or for another process that is at it. Emitted by `copy`, and by
+    /// sinks that find out while they work.
     Waiting,
     /// The layer is there already. Emitted by `copy`.
     AlreadyExists,

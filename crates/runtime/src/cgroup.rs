@@ -191,6 +191,10 @@ impl Cgroup {
     pub(crate) fn remove(&self) {
         for directory in self.unified.iter().chain(&self.v1) {
             empty_and_remove(directory);
+            if let Some(parent) = directory.parent().filter(|parent| parent.ends_with(PARENT)) {
+                // The last one closes the door; with others in it this fails.
+                fs::remove_dir(parent).ok();
+            }
         }
     }
 
@@ -292,7 +296,14 @@ fn groups_below(directory: &Path) -> Vec<PathBuf> {
 }
 
 fn make_directory(directory: &Path) -> Result<(), Error> {
-    fs::create_dir_all(directory).map_err(at(directory))
+    for _ in 0..ATTEMPTS {
+        match fs::create_dir_all(directory) {
+            // The end of another container took the parent away just now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => return result.map_err(at(directory)),
+        }
+    }
+    Err(io::ErrorKind::NotFound.into()).map_err(at(directory))
 }
 
 fn write(file: &Path, value: &str) -> Result<(), Error> {

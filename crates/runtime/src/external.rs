@@ -16,7 +16,7 @@ use lapstrake_sys::socket;
 use lapstrake_sys::tty::{self, WindowSize};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::MountPropagationFlags;
+use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags};
 
@@ -80,7 +80,8 @@ pub fn run(bundle: &Path, launch: &Launch, runtime: &Path) -> Result<Running, St
     })
 }
 
-/// Removes the runtime's state of a container that has ended: `runtime delete --force ID`.
+/// Removes the runtime's state of a container that has ended: `runtime delete --force ID`. The
+/// bundle's root file system is unmounted.
 pub fn delete(bundle: &Path, id: &str, runtime: &Path) -> Result<(), StartError> {
     let program = Program {
         bundle,
@@ -89,7 +90,10 @@ pub fn delete(bundle: &Path, id: &str, runtime: &Path) -> Result<(), StartError>
     };
     let mut command = program.command();
     command.args(["delete", "--force", id]);
-    program.run(command)
+    let result = program.run(command);
+    // In this mount namespace alone; with the process gone it would be gone too.
+    rustix::mount::unmount(bundle.join("rootfs"), UnmountFlags::DETACH).ok();
+    result
 }
 
 fn has_own_pid_namespace(spec: &Spec) -> bool {

@@ -38,7 +38,7 @@ pub(crate) fn directory(
             Some(Found::Other { part, stat }) => other(from.part(part)?, &name, &stat, to)?,
         }
     }
-    rustix::fs::fchown(to, owner(stat), group(stat))?;
+    rustix::fs::fchown(to, Some(owner(stat)), Some(group(stat)))?;
     attributes(from.top()?, to)?;
     finish(to, stat)
 }
@@ -70,8 +70,8 @@ fn other(
     rustix::fs::chownat(
         to,
         name,
-        owner(stat),
-        group(stat),
+        Some(owner(stat)),
+        Some(group(stat)),
         AtFlags::SYMLINK_NOFOLLOW,
     )?;
     rustix::fs::utimensat(to, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)
@@ -95,7 +95,7 @@ fn file(
     std::io::copy(&mut source, &mut target)
         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
     // Owner first: changing it takes set-user-id bits and capabilities away.
-    rustix::fs::fchown(&target, owner(stat), group(stat))?;
+    rustix::fs::fchown(&target, Some(owner(stat)), Some(group(stat)))?;
     attributes(source.as_fd(), target.as_fd())?;
     finish(target.as_fd(), stat)
 }
@@ -141,18 +141,17 @@ fn attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> rustix::io::Result<()
     Ok(())
 }
 
-fn owner(stat: &Stat) -> Option<Uid> {
-    Some(Uid::from_raw(stat.st_uid))
+fn owner(stat: &Stat) -> Uid {
+    Uid::from_raw(stat.st_uid)
 }
 
-fn group(stat: &Stat) -> Option<Gid> {
-    Some(Gid::from_raw(stat.st_gid))
+fn group(stat: &Stat) -> Gid {
+    Gid::from_raw(stat.st_gid)
 }
 
 #[expect(
     clippy::cast_possible_wrap,
     clippy::unnecessary_cast,
-    clippy::useless_conversion,
     reason = "the width and sign of these fields differ between architectures"
 )]
 fn times(stat: &Stat) -> Timestamps {

@@ -126,11 +126,6 @@ pub fn writable_size(dir: &Path) -> Result<u64, Error> {
     size_of(&dir.join("upper"))
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    clippy::match_wildcard_for_single_variants,
-    reason = "the store's enum will get variants that cannot be mounted by path"
-)]
 fn tree(mount: LayerMount, diff_id: &Digest) -> Result<PathBuf, Error> {
     match mount {
         LayerMount::Tree(path) => Ok(path),

@@ -78,15 +78,15 @@ impl Store {
 
     /// Sees to it that a layer is unpacked, out of its blob when it is not.
     pub fn ensure_layer(&self, diff_id: &Digest, blob: &Descriptor) -> Result<(), Error> {
-        self.ensure_layer_with(diff_id, blob, |_done| {})
+        self.ensure_layer_with(diff_id, blob, |_done| true)
     }
 
-    /// The same, telling how many bytes of the blob are unpacked.
+    /// The same, telling how many bytes of the blob are unpacked, as long as the answer is to go on.
     pub(crate) fn ensure_layer_with(
         &self,
         diff_id: &Digest,
         blob: &Descriptor,
-        progress: impl FnMut(u64) + Send,
+        progress: impl FnMut(u64) -> bool + Send,
     ) -> Result<(), Error> {
         if self.has_layer(diff_id)? {
             return Ok(());
@@ -263,18 +263,23 @@ impl Unpacked {
     }
 }
 
-/// Tells how much was read.
+/// Tells how much was read, and fails when told to stop.
 struct Counted<R, F> {
     inner: R,
     done: u64,
     progress: F,
 }
 
-impl<R: Read, F: FnMut(u64)> Read for Counted<R, F> {
+impl<R: Read, F: FnMut(u64) -> bool> Read for Counted<R, F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.done = self.done.saturating_add(count as u64);
-        (self.progress)(self.done);
+        if !(self.progress)(self.done) {
+            return Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "transfer cancelled",
+            ));
+        }
         Ok(count)
     }
 }

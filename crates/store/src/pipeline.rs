@@ -30,8 +30,8 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 /// Bytes that travel through a channel together.
 const BATCH_BYTES: usize = 128 << 10;
-/// Batches between the future and the writer.
-const WRITER_QUEUE: usize = 8;
+/// Batches between the future and the writer. What is in the queue is lost when the process is killed.
+const WRITER_QUEUE: usize = 4;
 /// Chunks between the writer and the unpacker.
 pub(crate) const UNPACKER_QUEUE: usize = 64;
 /// Longer chunks are cut, so that a queue of them is bounded in bytes.
@@ -298,6 +298,8 @@ impl Fetch<'_> {
                     }
                     due
                 });
+                // Nobody listens any more when the future was dropped.
+                !report.is_closed()
             })
         });
         while reports.changed().await.is_ok() {

@@ -104,7 +104,8 @@ impl Store {
     }
 
     /// Changes the index: the commit point of every operation. What the closure sees is current, and
-    /// nobody else changes the index meanwhile. When it fails, nothing is changed.
+    /// nobody else changes the index meanwhile. When it fails, nothing is changed. The closure must not
+    /// change the index in another way, collect, or enter anything in a lease: it would wait for itself.
     pub fn update<T, E: From<Error>>(
         &self,
         change: impl FnOnce(&mut Images) -> Result<T, E>,

@@ -49,7 +49,9 @@ fn decode(bytes: &[u8], step: usize) -> Vec<Frame> {
 fn frames_survive_the_way_whatever_the_pieces() {
     let frames = all();
     let mut bytes = Vec::new();
-    frames.iter().for_each(|frame| frame.encode(&mut bytes));
+    for frame in &frames {
+        frame.encode(&mut bytes);
+    }
     for step in [1, 7, 4096, READ_CHUNK] {
         assert_eq!(decode(&bytes, step), frames, "{step}");
     }

@@ -49,7 +49,7 @@ pub fn spec(inputs: &Inputs<'_>) -> Result<Spec> {
         let domain = &record.config.domainname;
         spec.set_domainname((!domain.is_empty()).then(|| domain.clone()));
     }
-    let mut root = spec.root().clone().unwrap_or_else(Root::default);
+    let mut root = spec.root().clone().unwrap_or_default();
     root.set_readonly(Some(host.readonly_rootfs));
     spec.set_root(Some(root));
     mounts::apply(&mut spec, record, inputs.home);

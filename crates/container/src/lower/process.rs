@@ -10,7 +10,7 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 
 pub(super) fn apply(spec: &mut Spec, record: &Record, identity: &Identity) {
     let config = &record.config;
-    let mut process = spec.process().clone().unwrap_or_else(Process::default);
+    let mut process = spec.process().clone().unwrap_or_default();
     let words = std::iter::once(&record.path)
         .chain(&record.args)
         .cloned()

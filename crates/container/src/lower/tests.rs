@@ -3,6 +3,7 @@ use crate::record::tests::record;
 use lapstrake_spec::ContainerConfig;
 use oci_spec::runtime::Mount;
 
+#[expect(clippy::unnecessary_wraps, reason = "the fields it fills are options")]
 fn words(text: &str) -> Option<Vec<String>> {
     Some(text.split_whitespace().map(str::to_owned).collect())
 }
@@ -53,12 +54,13 @@ fn entry_points_and_commands() {
         cmd: words("bash"),
         ..ContainerConfig::default()
     };
-    let cases: [(
-        Option<&ContainerConfig>,
-        Option<&str>,
-        Option<&str>,
-        Option<&str>,
-    ); 9] = [
+    type Case<'a> = (
+        Option<&'a ContainerConfig>,
+        Option<&'a str>,
+        Option<&'a str>,
+        Option<&'a str>,
+    );
+    let cases: [Case<'_>; 9] = [
         (Some(&image), None, None, Some("/entry default args")),
         (Some(&image), None, Some("mine"), Some("/entry mine")),
         (Some(&image), Some("/other"), None, Some("/other")),

@@ -110,23 +110,44 @@ fn entry(out: &mut Vec<u8>, stream: Stream, text: &[u8], now: &str) {
 /// JSON's escapes as docker writes them; what is not UTF-8 becomes U+FFFD.
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
     for chunk in text.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match character {
-                '"' | '\\' => out.extend_from_slice(&[b'\\', character as u8]),
-                '\n' => out.extend_from_slice(b"\\n"),
-                '\r' => out.extend_from_slice(b"\\r"),
-                '\0'..='\x1f' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                    out.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes());
-                }
-                plain => {
-                    let mut buffer = [0; 4];
-                    out.extend_from_slice(plain.encode_utf8(&mut buffer).as_bytes());
-                }
-            }
-        }
+        escape_valid(out, chunk.valid());
         for _ in chunk.invalid() {
             out.extend_from_slice(b"\\ufffd");
         }
+    }
+}
+
+/// Copies what needs no escape in whole runs.
+fn escape_valid(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.find(needs_escape) {
+        let (plain, tail) = rest.split_at(at);
+        out.extend_from_slice(plain.as_bytes());
+        let mut characters = tail.chars();
+        match characters.next() {
+            Some(character @ ('"' | '\\')) => out.extend_from_slice(&[b'\\', character as u8]),
+            Some('\n') => out.extend_from_slice(b"\\n"),
+            Some('\r') => out.extend_from_slice(b"\\r"),
+            Some(character) => escape_unicode(out, u32::from(character)),
+            None => {}
+        }
+        rest = characters.as_str();
+    }
+    out.extend_from_slice(rest.as_bytes());
+}
+
+fn needs_escape(character: char) -> bool {
+    matches!(
+        character,
+        '\0'..='\x1f' | '"' | '\\' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}'
+    )
+}
+
+fn escape_unicode(out: &mut Vec<u8>, code: u32) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.extend_from_slice(b"\\u");
+    for shift in [12, 8, 4, 0] {
+        out.extend(DIGITS.get((code >> shift & 15) as usize));
     }
 }
 

@@ -139,7 +139,7 @@ impl<'a> Filter<'a> {
             .map(|value| {
                 value
                     .parse()
-                    .map_err(|_| invalid(format!("invalid filter 'exited={value}'")))
+                    .map_err(|_error| invalid(format!("invalid filter 'exited={value}'")))
             })
             .collect::<Result<_, _>>()?;
         let mut ancestors = Vec::new();
@@ -329,12 +329,33 @@ pub struct NetworkSettings {
     /// Published ports.
     pub ports: BTreeMap<String, Option<Vec<lapstrake_container::PortBinding>>>,
     /// Networks by name.
-    pub networks: BTreeMap<String, EmptyNetwork>,
+    pub networks: BTreeMap<String, Endpoint>,
 }
 
-/// A network without addresses: `none` or `host`.
+/// A container's place in a network. Empty throughout for `none` and `host`.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct EmptyNetwork {}
+#[serde(rename_all = "PascalCase")]
+#[expect(clippy::struct_field_names, reason = "docker's names")]
+pub struct Endpoint {
+    /// Other names in the network.
+    pub aliases: Option<Vec<String>>,
+    /// The interface's hardware address.
+    pub mac_address: String,
+    /// The network's id.
+    #[serde(rename = "NetworkID")]
+    pub network_id: String,
+    /// The endpoint's id.
+    #[serde(rename = "EndpointID")]
+    pub endpoint_id: String,
+    /// The router.
+    pub gateway: String,
+    /// The address.
+    #[serde(rename = "IPAddress")]
+    pub ip_address: String,
+    /// Bits of the network's part of it.
+    #[serde(rename = "IPPrefixLen")]
+    pub ip_prefix_len: u8,
+}
 
 /// Looks one container up.
 pub fn inspect_container(
@@ -384,7 +405,7 @@ pub fn inspect_container(
             ports: BTreeMap::new(),
             networks: BTreeMap::from([(
                 record.host_config.network_mode.clone(),
-                EmptyNetwork::default(),
+                Endpoint::default(),
             )]),
         },
         graph_driver: graph_driver(lowers),
@@ -425,10 +446,11 @@ pub fn stop(
 ) -> Result<(), Error> {
     let containers = engine.containers()?;
     let found = containers.find(container)?;
-    Ok(match signal {
+    match signal {
         Some(signal) => containers.stop_with(&found.record.id, signal, timeout)?,
         None => containers.stop(&found.record.id, timeout)?,
-    })
+    }
+    Ok(())
 }
 
 /// Sends a signal to the container's first process.

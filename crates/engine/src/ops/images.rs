@@ -129,7 +129,7 @@ pub fn images(engine: &Engine, request: &ListImages) -> Result<Vec<ImageSummary>
             found.push(summary);
         }
     }
-    found.sort_by(|a, b| b.created.cmp(&a.created));
+    found.sort_by_key(|summary| std::cmp::Reverse(summary.created));
     Ok(found)
 }
 

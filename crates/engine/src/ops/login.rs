@@ -25,7 +25,7 @@ pub struct LoginResult {
 }
 
 /// The key under which credentials of Docker Hub are kept.
-pub const HUB: &str = "https://index.docker.io/v1/";
+const HUB: &str = lapstrake_registry::credentials::HUB_KEY;
 
 /// Checks the credentials with the registry and keeps them.
 pub async fn login(engine: &Engine, request: &LoginRequest) -> Result<LoginResult, Error> {

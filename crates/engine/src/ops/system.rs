@@ -25,7 +25,7 @@ pub struct VersionInfo {
 }
 
 /// The Engine API version whose shapes the output follows.
-pub const API_VERSION: &str = "1.51";
+const API_VERSION: &str = "1.51";
 
 /// The version.
 pub fn version(_engine: &Engine) -> VersionInfo {

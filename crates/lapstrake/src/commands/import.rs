@@ -33,7 +33,7 @@ pub(super) static COMMAND: Cmd = Cmd {
 fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     let matches = invocation.matches;
     let request = ImportRequest {
-        source: source(matches.required(0))?,
+        source: source(matches.required(0), invocation.program)?,
         reference: matches
             .arg(1)
             .filter(|name| !name.is_empty())
@@ -48,12 +48,14 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
 }
 
 /// A file's history says `-` for its name, as docker's does.
-fn source(typed: &str) -> Result<ImportSource, Failure> {
+fn source(typed: &str, program: &str) -> Result<ImportSource, Failure> {
     if typed.starts_with("http://") || typed.starts_with("https://") {
         return Err(Failure::new(format!(
             "cannot import from {typed}: addresses are not supported"
         ))
-        .with_hint(format!("fetch it first: `curl -fL {typed} | lap import -`")));
+        .with_hint(format!(
+            "fetch it first: `curl -fL {typed} | {program} import -`"
+        )));
     }
     let reader: Box<dyn Read + Send> = if typed == "-" {
         Box::new(std::io::stdin())

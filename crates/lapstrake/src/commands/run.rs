@@ -170,7 +170,7 @@ pub(super) fn attended(
         }
         Outcome::Lost => Err(Failure::new("the connection with the container was lost")
             .with_status(125)
-            .with_hint("the container may still run: see `lap ps`")),
+            .with_hint("the container may still run: `ps` tells")),
     }
 }
 

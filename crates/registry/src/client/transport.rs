@@ -5,6 +5,7 @@ use super::Options;
 use super::failure::{Failure, LostKind};
 use super::reply::clean;
 use super::tls;
+use super::token::authority;
 use crate::hosts::certs::TlsFiles;
 use crate::hosts::{Host, Scheme};
 use bytes::Bytes;
@@ -69,7 +70,7 @@ impl Transport {
         let Ok(answer) = sent else {
             return Err(silent());
         };
-        answer.map_err(|error| explain(&error, host, scheme))
+        answer.map_err(|error| self.explain(&error, host, scheme))
     }
 
     /// Sends a request with a long body. Calls `tick` now and then; it says how many bytes have left.
@@ -85,7 +86,7 @@ impl Transport {
         let Some(answer) = sending.await else {
             return Err(silent());
         };
-        answer.map_err(|error| explain(&error, host, scheme))
+        answer.map_err(|error| self.explain(&error, host, scheme))
     }
 
     /// How long the other end may be silent.
@@ -147,6 +148,30 @@ impl Transport {
         let pool = self.build(&key)?;
         pools.insert(key, pool.clone());
         Ok(pool)
+    }
+
+    /// Go's words for a request that got no answer.
+    fn explain(&self, error: &reqwest::Error, host: &Host, scheme: Scheme) -> Failure {
+        if let Some(tls) = find::<rustls::Error>(error) {
+            return tls_failure(tls, host);
+        }
+        let https = scheme == Scheme::Https;
+        let words = match self.options.proxies.for_host(https, &host.authority) {
+            None => unreachable(error, &host.authority, if https { 443 } else { 80 }),
+            Some(proxy) => {
+                let url = reqwest::Url::parse(&proxy).ok();
+                let authority = url.as_ref().map(authority).unwrap_or_default();
+                let port = url
+                    .and_then(|url| url.port_or_known_default())
+                    .unwrap_or(80);
+                unreachable(error, &authority, port)
+                    .map(|words| format!("proxyconnect tcp: {words}"))
+            }
+        };
+        words.map_or_else(
+            || lost(error),
+            |words| Failure::lost(LostKind::Unreachable, words),
+        )
     }
 
     fn build(&self, key: &PoolKey) -> Result<reqwest::Client, Failure> {
@@ -221,33 +246,31 @@ pub(super) fn broken(error: &reqwest::Error) -> Failure {
     Failure::lost(LostKind::Broken, words)
 }
 
-/// Go's words for a request that got no answer.
-fn explain(error: &reqwest::Error, host: &Host, scheme: Scheme) -> Failure {
-    if let Some(tls) = find::<rustls::Error>(error) {
-        return tls_failure(tls, host);
-    }
-    let (name, port) = crate::hosts::split_port(&host.authority);
-    let port = port.unwrap_or(if scheme == Scheme::Https { 443 } else { 80 });
-    if error.is_dns() || chain_text(error).contains("dns error") {
+/// Go's words for a connection that did not come about.
+fn unreachable(error: &reqwest::Error, authority: &str, default_port: u16) -> Option<String> {
+    let (name, port) = crate::hosts::split_port(authority);
+    let port = port.unwrap_or(default_port);
+    if error.is_dns() {
         let reason = if error.is_timeout() {
             "i/o timeout"
         } else {
             "no such host"
         };
-        let text = format!("dial tcp: lookup {name}: {reason}");
-        return Failure::lost(LostKind::Unreachable, text);
+        return Some(format!("dial tcp: lookup {name}: {reason}"));
     }
-    if error.is_connect() {
-        let words = match io_words(error) {
-            Some((_, words)) => words,
-            None if error.is_timeout() => "i/o timeout".to_owned(),
-            None => clean(&chain_text(error)),
-        };
-        return Failure::lost(
-            LostKind::Unreachable,
-            format!("dial tcp {name}:{port}: {words}"),
-        );
+    if !error.is_connect() {
+        return None;
     }
+    let words = match io_words(error) {
+        Some((_, words)) => words,
+        None if error.is_timeout() => "i/o timeout".to_owned(),
+        None => clean(&chain_text(error)),
+    };
+    Some(format!("dial tcp {name}:{port}: {words}"))
+}
+
+/// Go's words for an answer that was lost on a connection.
+fn lost(error: &reqwest::Error) -> Failure {
     if error.is_timeout() {
         return silent();
     }

@@ -26,9 +26,9 @@ impl Scratch {
 
     fn view(&self, layers: &[&str]) -> View {
         let paths: Vec<PathBuf> = layers.iter().map(|layer| self.0.join(layer)).collect();
-        paths
-            .iter()
-            .for_each(|path| std::fs::create_dir_all(path).unwrap());
+        for path in &paths {
+            std::fs::create_dir_all(path).unwrap();
+        }
         View::open(paths.iter()).unwrap()
     }
 }

@@ -280,9 +280,10 @@ async fn when_all_mirrors_fail_the_registry_speaks() {
     let missing = Fake::start(|_| api_error(404, "MANIFEST_UNKNOWN", "manifest unknown")).await;
     let (client, name) = mirrored(&[missing.address]);
     let (_, message, hint) = parts(client.source(&name).resolve(&name).await);
-    assert!(
-        message.starts_with("Get \"https://registry-1.docker.io/v2/\": "),
-        "{message}"
+    assert_eq!(
+        message,
+        "Get \"https://registry-1.docker.io/v2/\": proxyconnect tcp: dial tcp 127.0.0.1:1: \
+         connect: connection refused"
     );
     assert!(hint.contains(&missing.address.to_string()), "{hint}");
 }
