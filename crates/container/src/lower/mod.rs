@@ -15,7 +15,7 @@ use crate::host_config::HostConfig;
 use crate::record::Record;
 use crate::users::Identity;
 use lapstrake_runtime::defaults;
-use oci_spec::runtime::{LinuxDevice, LinuxNamespaceType, Root, Spec};
+use oci_spec::runtime::{LinuxDevice, LinuxNamespaceType, Spec};
 use std::path::Path;
 
 /// What a specification is made from.

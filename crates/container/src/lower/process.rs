@@ -2,7 +2,7 @@
 
 use crate::record::Record;
 use crate::users::Identity;
-use oci_spec::runtime::{BoxBuilder, Process, Spec, User};
+use oci_spec::runtime::{BoxBuilder, Spec, User};
 use std::path::PathBuf;
 
 /// Where programs are looked for when nobody says.
