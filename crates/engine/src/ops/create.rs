@@ -45,13 +45,8 @@ pub struct Created {
     pub warnings: Vec<String>,
 }
 
-/// Creates a container, and pulls its image first where that is needed.
-pub fn create(
-    engine: &Engine,
-    request: &CreateRequest,
-    events: &dyn EventSink,
-) -> Result<Created, Error> {
-    let id = image(engine, request, events)?;
+/// Creates a container of an image that is here: see [`local_image`] and [`fetch_image`].
+pub fn create(engine: &Engine, request: &CreateRequest, id: Digest) -> Result<Created, Error> {
     let store = engine.store()?;
     let lease = store.lease()?;
     lease.protect(std::slice::from_ref(&id))?;
@@ -113,39 +108,37 @@ fn protected(layers: &[LayerRef]) -> Vec<Digest> {
         .collect()
 }
 
-/// The image's id, after a pull where the policy asks for one.
-fn image(
+/// The image of a request, when it is here and the policy does not ask for a pull.
+pub fn local_image(engine: &Engine, request: &CreateRequest) -> Result<Option<Digest>, Error> {
+    if request.pull == PullPolicy::Always {
+        return Ok(None);
+    }
+    let images = engine.store()?.images()?;
+    let id = match lookup::image_id(&images, &request.image) {
+        Ok(id) => id,
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error.with_origin(Origin::Client));
+        }
+        Err(error) if request.pull == PullPolicy::Never => return Err(error),
+        Err(_missing) => return Ok(None),
+    };
+    let found = images.by_id(&id).and_then(|entry| entry.platform.as_ref());
+    let fits = match (&request.platform, found) {
+        (Some(wanted), Some(found)) => wanted.matches(found),
+        _ => true,
+    };
+    if !fits && request.pull == PullPolicy::Never {
+        return Err(Error::no_such_image(&request.image));
+    }
+    Ok(fits.then_some(id))
+}
+
+/// Pulls the image of a request.
+pub async fn fetch_image(
     engine: &Engine,
     request: &CreateRequest,
     events: &dyn EventSink,
 ) -> Result<Digest, Error> {
-    let here = || -> Result<Option<Digest>, Error> {
-        let store = engine.store()?;
-        let images = store.images()?;
-        let id = match lookup::image_id(&images, &request.image) {
-            Ok(id) => id,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.with_origin(Origin::Client)),
-        };
-        let fits = match (
-            &request.platform,
-            images.by_id(&id).and_then(|e| e.platform.as_ref()),
-        ) {
-            (Some(wanted), Some(found)) => wanted.matches(found),
-            _ => true,
-        };
-        Ok(fits.then_some(id))
-    };
-    if request.pull != PullPolicy::Always
-        && let Some(id) = here()?
-    {
-        return Ok(id);
-    }
-    let images = engine.store()?.images()?;
-    let missing = lookup::image_id(&images, &request.image).err();
-    if request.pull == PullPolicy::Never {
-        return Err(missing.unwrap_or_else(|| Error::no_such_image(&request.image)));
-    }
     let reference = lookup::parse(&request.image)?.or_latest();
     if request.pull == PullPolicy::Missing {
         events.event(Event::ImageMissing {
@@ -157,21 +150,9 @@ fn image(
         all_tags: false,
         platform: request.platform.clone(),
     };
-    let pulled = block_on(pull(engine, &pull_request, events))?
+    let pulled = pull(engine, &pull_request, events)
+        .await
         .map_err(|error| error.with_origin(Origin::Engine))?;
-    pulled
-        .ids
-        .into_iter()
-        .next()
-        .ok_or_else(|| Error::no_such_image(&request.image))
-}
-
-/// Runs an asynchronous operation from a synchronous one.
-fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(Error::internal)?;
-    Ok(runtime.block_on(future))
+    let first = pulled.ids.into_iter().next();
+    first.ok_or_else(|| Error::no_such_image(&request.image))
 }

@@ -19,7 +19,7 @@ pub use containers::{
     ContainerRow, InspectedContainer, ListContainers, container_rows, inspect_container, kill,
     logs, pause, remove, start, stop, unpause, wait,
 };
-pub use create::{CreateRequest, Created, PullPolicy, create};
+pub use create::{CreateRequest, Created, PullPolicy, create, fetch_image, local_image};
 pub use history::{HistoryRow, history};
 pub use images::{Filters, ImageSummary, ListImages, images};
 pub use import::{ImportRequest, ImportSource, import};

@@ -1,7 +1,7 @@
 //! `run`: a container of an image, created, started and attended.
 
 use super::run_flags::FLAGS_OF_RUN;
-use super::{Cmd, check_trust, run_request};
+use super::{Cmd, block_on, check_trust, run_request};
 use crate::args::{Arity, Matches};
 use crate::cli::{Invocation, now};
 use crate::failure::{BROKEN_PIPE, Failure, with_prefix};
@@ -96,13 +96,22 @@ pub(super) fn created(
     let cid_file = run_request::CidFile::open(matches.nonempty("cidfile"))
         .map_err(|text| Failure::of_usage(&text, invocation.program, command, 125))?;
     let progress = Progress::new(invocation.output, Stream::Err, matches.is("quiet"), now);
-    let created = ops::create(invocation.engine, request, &progress).map_err(|error| {
+    let failed = |error: lapstrake_engine::Error| {
         if command == "run" {
             Failure::of_run(&error, invocation.program, "run")
         } else {
             Failure::from(error)
         }
-    })?;
+    };
+    let image = match ops::local_image(invocation.engine, request).map_err(failed)? {
+        Some(image) => image,
+        None => block_on(async {
+            ops::fetch_image(invocation.engine, request, &progress)
+                .await
+                .map_err(failed)
+        })?,
+    };
+    let created = ops::create(invocation.engine, request, image).map_err(failed)?;
     for warning in &created.warnings {
         invocation.output.err_line(&format!("WARNING: {warning}"));
     }
