@@ -71,3 +71,6 @@ impl Engine {
         Ok(Containers::new(self.store()?))
     }
 }
+
+#[cfg(test)]
+mod tests;
