@@ -95,16 +95,21 @@ impl Home {
         Ok(state.status.is_alive().then(|| self.killed(state)))
     }
 
+    /// Nobody saw the end. The last thing written about the container is the best guess at when it was, but
+    /// for file systems whose clock lags behind.
     fn killed(&self, state: State) -> State {
         let finished = std::fs::metadata(self.file(STATE)).and_then(|meta| meta.modified());
+        let moment = |text: &str| text.parse::<jiff::Timestamp>().ok();
+        let finished_at = finished
+            .ok()
+            .and_then(clock::format)
+            .filter(|finished| moment(finished) >= moment(&state.started_at))
+            .unwrap_or_else(|| state.started_at.clone());
         State {
             status: Status::Exited,
             pid: 0,
             exit_code: KILLED,
-            finished_at: finished
-                .ok()
-                .and_then(clock::format)
-                .unwrap_or_else(clock::now),
+            finished_at,
             ..state
         }
     }

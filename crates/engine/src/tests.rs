@@ -107,7 +107,7 @@ fn a_pulled_image_goes_with_its_digest_and_layers() {
     let list = ops::images(&engine, &ListImages::default()).unwrap();
     assert_eq!(list.len(), 1);
     assert_eq!(list[0].id, id);
-    assert_eq!(list[0].tags, [name.clone()]);
+    assert_eq!(list[0].tags, std::slice::from_ref(&name));
     assert_eq!(list[0].digests.len(), 1);
     let removed = rmi(&engine, &name.familiar(), false).unwrap();
     assert_eq!(removed[0], Removed::Untagged(name.clone()));

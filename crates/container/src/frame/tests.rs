@@ -52,9 +52,24 @@ fn frames_survive_the_way_whatever_the_pieces() {
     for frame in &frames {
         frame.encode(&mut bytes);
     }
-    for step in [1, 7, 4096, READ_CHUNK] {
+    for step in [997, 4096, READ_CHUNK] {
         assert_eq!(decode(&bytes, step), frames, "{step}");
     }
+    let mut small = Vec::new();
+    Frame::Resize {
+        rows: 1,
+        columns: 2,
+    }
+    .encode(&mut small);
+    Frame::Exit(3).encode(&mut small);
+    let frames = [
+        Frame::Resize {
+            rows: 1,
+            columns: 2,
+        },
+        Frame::Exit(3),
+    ];
+    assert_eq!(decode(&small, 1), frames);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::{Engine, lookup};
 use lapstrake_container::Container;
 use lapstrake_spec::{Digest, Reference, chain_ids};
-use lapstrake_store::Images;
+use lapstrake_store::{Images, Store};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What `rmi` asks for, one image at a time.
@@ -36,7 +36,7 @@ pub enum Removed {
 pub fn rmi(engine: &Engine, request: &RmiRequest) -> Result<Vec<Removed>, Error> {
     let store = engine.store()?;
     let containers = engine.containers()?.list()?;
-    let removed = store.update(|images| {
+    let (records, chains) = store.update(|images| {
         let id = lookup::image_id(images, &request.image)?;
         let mut work = Removal {
             images,
@@ -45,38 +45,49 @@ pub fn rmi(engine: &Engine, request: &RmiRequest) -> Result<Vec<Removed>, Error>
             records: Vec::new(),
         };
         work.remove(&id, request)?;
-        Ok::<_, Error>(work.records)
+        // Before anybody can collect the configurations.
+        let chains = chains_of(store, &work.records);
+        Ok::<_, Error>((work.records, chains))
     })?;
-    with_layers(engine, removed)
+    with_layers(engine, records, &chains)
+}
+
+/// The layer chains of the images that were deleted.
+fn chains_of(store: &Store, records: &[Removed]) -> BTreeMap<Digest, Vec<Digest>> {
+    let deleted = records.iter().filter_map(|record| match record {
+        Removed::Deleted(id) => Some(id),
+        Removed::Untagged(_) => None,
+    });
+    deleted
+        .filter_map(|id| {
+            let (config, _raw) = store.image_config(id).ok()?;
+            Some((id.clone(), chain_ids(&config.rootfs.diff_ids)))
+        })
+        .collect()
 }
 
 /// Collects the garbage and names the layer chains that went, below the image they belonged to.
-fn with_layers(engine: &Engine, records: Vec<Removed>) -> Result<Vec<Removed>, Error> {
-    let store = engine.store()?;
-    let mut chains: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
-    for record in &records {
-        if let Removed::Deleted(id) = record
-            && let Ok((config, _raw)) = store.image_config(id)
-        {
-            chains.insert(id.clone(), config.rootfs.diff_ids.clone());
-        }
-    }
+fn with_layers(
+    engine: &Engine,
+    records: Vec<Removed>,
+    chains: &BTreeMap<Digest, Vec<Digest>>,
+) -> Result<Vec<Removed>, Error> {
     if chains.is_empty() {
         return Ok(records);
     }
     let kept = kept_chains(engine)?;
-    store.collect(&[])?;
+    engine.store()?.collect(&[])?;
     let mut named = BTreeSet::new();
     let mut lines = Vec::new();
     for record in records {
-        let diff_ids = match &record {
-            Removed::Deleted(id) => chains.get(id).cloned().unwrap_or_default(),
-            Removed::Untagged(_) => Vec::new(),
+        let own = match &record {
+            Removed::Deleted(id) => chains.get(id).map(Vec::as_slice).unwrap_or_default(),
+            Removed::Untagged(_) => &[],
         };
         lines.push(record);
-        for chain in chain_ids(&diff_ids).into_iter().rev() {
-            if !kept.contains(&chain) && named.insert(chain.clone()) {
-                lines.push(Removed::Deleted(chain));
+        for chain in own.iter().rev() {
+            if !kept.contains(chain) && named.insert(chain.clone()) {
+                lines.push(Removed::Deleted(chain.clone()));
             }
         }
     }
