@@ -28,6 +28,11 @@ const CLIPPY: Step<'static> = Step {
         "warnings",
     ],
 };
+/// The command-line tests run the binary itself.
+const BUILD: Step<'static> = Step {
+    environment: &[],
+    arguments: &["build", "--package", "lapstrake"],
+};
 const NEXTEST: Step<'static> = Step {
     environment: &[],
     arguments: &["nextest", "run", "--workspace", "--no-tests", "pass"],
@@ -50,6 +55,7 @@ pub fn run(root: &Path) -> Result<()> {
     FORMAT.run(root)?;
     CLIPPY.run(root)?;
     tidy(root)?;
+    BUILD.run(root)?;
     let tests = if has_nextest(root) { NEXTEST } else { TEST };
     tests.run(root)?;
     DOCTEST.run(root)?;
