@@ -4,6 +4,7 @@
 //! command line maps a kind to an exit status, the Engine API to an HTTP status.
 
 use std::fmt;
+use std::io;
 
 /// What went wrong, as far as a caller needs to tell cases apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,6 +130,21 @@ impl Error {
         self
     }
 
+    /// What helps when the disk of the store is full or cannot be written.
+    fn with_disk_hint(self) -> Self {
+        match self.kind {
+            ErrorKind::NoSpace => self.with_hint(
+                "make room on that disk: `lap system df` shows what the store holds, `lap rm` and \
+                 `lap rmi` remove from it",
+            ),
+            ErrorKind::ReadOnly => self.with_hint(
+                "let the disk be mounted so that it can be written, or name another store with \
+                 `lap --root`",
+            ),
+            _ => self,
+        }
+    }
+
     /// The same error with the error that caused it.
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
@@ -200,7 +216,7 @@ impl From<lapstrake_image::Error> for Error {
         let made = Self::new(kind, error.message());
         match error.hint().map(str::to_owned) {
             Some(hint) => made.with_hint(hint).with_source(error),
-            None => made.with_source(error),
+            None => made.with_disk_hint().with_source(error),
         }
     }
 }
@@ -232,9 +248,11 @@ impl From<lapstrake_container::Error> for Error {
                 kind: StartKind::NotExecutable,
                 ..
             } => ErrorKind::NotExecutable,
-            _ => ErrorKind::Internal,
+            _ => kind_of_cause(&error),
         };
-        Self::new(kind, chain(&error)).with_source(error)
+        Self::new(kind, chain(&error))
+            .with_disk_hint()
+            .with_source(error)
     }
 }
 
@@ -244,12 +262,23 @@ impl From<lapstrake_store::Error> for Error {
     }
 }
 
+/// The kind of a failure of the system somewhere below an error.
+fn kind_of_cause(error: &(dyn std::error::Error + 'static)) -> ErrorKind {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let system = causes.find_map(|cause| cause.downcast_ref::<io::Error>());
+    match system.map(lapstrake_image::ErrorKind::of_io) {
+        Some(lapstrake_image::ErrorKind::NoSpace) => ErrorKind::NoSpace,
+        Some(lapstrake_image::ErrorKind::ReadOnly) => ErrorKind::ReadOnly,
+        _ => ErrorKind::Internal,
+    }
+}
+
 /// The message of an error and of those that caused it, each once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = words(error);
     let mut cause = error.source();
     while let Some(next) = cause {
-        let words = next.to_string();
+        let words = words(next);
         if !text.ends_with(&words) {
             text.push_str(": ");
             text.push_str(&words);
@@ -257,4 +286,12 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = next.source();
     }
     text
+}
+
+/// What an error says; the system's errors speak as they do in Go.
+fn words(error: &(dyn std::error::Error + 'static)) -> String {
+    error.downcast_ref::<io::Error>().map_or_else(
+        || error.to_string(),
+        |error| lapstrake_image::ErrorKind::io_words(error).into_owned(),
+    )
 }

@@ -66,6 +66,13 @@ impl Engine {
         Ok(self.store.get_or_init(|| store))
     }
 
+    /// Whether the store was used and holds removed things that nobody has deleted yet.
+    pub fn has_trash(&self) -> bool {
+        self.store
+            .get()
+            .is_some_and(|store| store.has_trash().unwrap_or(false))
+    }
+
     /// The containers of the store.
     pub fn containers(&self) -> Result<Containers, Error> {
         Ok(Containers::new(self.store()?))

@@ -7,6 +7,7 @@ use crate::args::{
 use crate::commands::{ROOT, Run};
 use crate::env::Environment;
 use crate::failure::Failure;
+use crate::reaper;
 use crate::ui::Output;
 use lapstrake_engine::{Engine, Settings};
 use std::path::PathBuf;
@@ -310,7 +311,10 @@ impl Cli<'_> {
             env: self.env,
             engine: &engine,
         };
-        (command.run)(&invocation)
+        let result = (command.run)(&invocation);
+        self.output.flush();
+        reaper::start_if_needed(&engine);
+        result
     }
 }
 

@@ -1,6 +1,6 @@
 //! The binary `lap`: an image engine without a daemon, with docker's command line.
 //!
-//! A process is either one of the hidden roles (the monitor of a container) or one command: words are
+//! A process is either one of the hidden roles (the monitor of a container, the reaper) or one command: words are
 //! read by [`args`], run by a file of [`commands`], shown by [`ui`]. Only [`env`] reads the
 //! environment; only [`ui::output`] writes.
 
@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod env;
 mod failure;
+mod reaper;
 mod ui;
 
 use failure::{BROKEN_PIPE, Failure, io_text};
@@ -44,9 +45,12 @@ fn main() -> ExitCode {
     ExitCode::from(finish(result, &output))
 }
 
-/// Runs a hidden role when this process was started for one: the monitor of a container.
+/// Runs a hidden role when this process was started for one: the monitor of a container, or the reaper.
 fn role(words: &[std::ffi::OsString]) -> Option<u8> {
     let (first, rest) = words.split_first()?;
+    if first == reaper::ROLE {
+        return Some(reaper::main(rest));
+    }
     if first != monitor::ROLE {
         return None;
     }

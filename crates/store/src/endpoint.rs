@@ -14,7 +14,7 @@ use lapstrake_spec::{
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::spawn_blocking;
 
 /// Bytes of one chunk of a blob that is read.
@@ -37,7 +37,7 @@ pub struct StoreEndpoint {
     store: Store,
     unpack: Unpack,
     retry: RetryPolicy,
-    lease: Lease,
+    lease: Arc<Lease>,
     plan: Mutex<Option<Plan>>,
     disk_full: AtomicBool,
 }
@@ -50,7 +50,7 @@ impl Store {
             store: self.clone(),
             unpack: if privileged { unpack } else { Unpack::Later },
             retry: RetryPolicy::default(),
-            lease: self.new_lease(),
+            lease: Arc::new(self.new_lease()),
             plan: Mutex::new(None),
             disk_full: AtomicBool::new(false),
         }
@@ -133,7 +133,10 @@ impl Drop for StoreEndpoint {
     fn drop(&mut self) {
         if *self.disk_full.get_mut() {
             // Best effort: the error that matters is the one that was returned.
-            drop(std::mem::replace(&mut self.lease, self.store.new_lease()));
+            drop(std::mem::replace(
+                &mut self.lease,
+                Arc::new(self.store.new_lease()),
+            ));
             self.store.collect(&[]).ok();
             self.store.reap_trash().ok();
         }
@@ -299,11 +302,15 @@ impl ContentSink for StoreEndpoint {
     async fn tag(&self, name: &Reference, desc: &Descriptor) -> Result<(), TransferError> {
         let entry = self.entry(name, desc)?;
         let store = self.store.clone();
+        // When this future is dropped, the change is made all the same: it takes the lease along.
+        let lease = Arc::clone(&self.lease);
         let update = spawn_blocking(move || {
-            store.update(|images| {
+            let updated = store.update(|images| {
                 images.insert(entry);
                 Ok::<_, Error>(())
-            })
+            });
+            drop(lease);
+            updated
         });
         self.noted(joined(update.await))
     }

@@ -85,7 +85,7 @@ pub enum Error {
     #[error("Error processing tar file(exit status 1): {}", layer_words(.0))]
     Archive(#[source] lapstrake_layer::Error),
     /// The bytes of a layer could not be read or made.
-    #[error("{0}")]
+    #[error("{}", ErrorKind::io_words(.0))]
     Content(#[source] io::Error),
     /// A manifest is not one.
     #[error(transparent)]

@@ -261,6 +261,12 @@ impl Store {
         Ok(chains)
     }
 
+    /// Whether something waits in the trash.
+    pub fn has_trash(&self) -> Result<bool, Error> {
+        let entries = self.disk().entries(TRASH)?;
+        Ok(entries.iter().any(|entry| entry.name != ".lock"))
+    }
+
     /// Removes what is in the trash and what the dead left in `ingest/`, and marks synced trees. Meant
     /// for the background: does nothing when another process is at it.
     pub fn reap_trash(&self) -> Result<(), Error> {

@@ -5,9 +5,15 @@
 //!                             (direct, then fdatasync)                  inflate, diff id, tree
 //! ```
 //!
-//! Both channels are bounded, so the slowest stage sets the pace and memory stays small. A dropped
-//! future closes the first channel without an end mark: the writer flushes what it has, so that the
-//! partial file can be resumed, the unpacker throws its tree away, and both threads end.
+//! Both channels are bounded, so memory stays small. The unpacker does not hold the download up: when
+//! it is behind, the writer tells it where in the partial file the bytes are, in place of the bytes.
+//!
+//! What has come should survive a kill, and be fetched once: the writer writes what it has as soon as
+//! it has to wait for more, and nothing is asked for before it is ready to write. So little is lost:
+//! what is in the sockets, and a few tens of kilobytes of each blob.
+//!
+//! A dropped future closes the first channel without an end mark: the writer flushes what it has, the
+//! unpacker throws its tree away, and both threads end.
 //!
 //! The blob gets its name last, after the tree: who finds the blob need not unpack it a second time.
 //! The lock of the partial file is held until then.
@@ -21,15 +27,26 @@ use lapstrake_image::{
 use lapstrake_spec::{Descriptor, Digest, Hasher};
 use lapstrake_sys::direct::{BLOCK_BYTES, DirectWriter};
 use lapstrake_sys::lock::Lock;
+use lapstrake_sys::durable;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as sync_mpsc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 /// Bytes that travel through a channel together.
 const BATCH_BYTES: usize = 128 << 10;
+/// A batch this large does not wait for a source that has nothing more at the moment.
+const EARLY_BATCH_BYTES: usize = 32 << 10;
+/// Bytes that are written at once when there is nothing else to do.
+const EARLY_WRITE_BYTES: usize = 64 << 10;
 /// Batches between the future and the writer. What is in the queue is lost when the process is killed.
 const WRITER_QUEUE: usize = 4;
 /// Chunks between the writer and the unpacker.
@@ -64,6 +81,8 @@ enum Batch {
 /// From the writer to the unpacker.
 pub(crate) enum Feed {
     Data(Bytes),
+    /// The next bytes are these of the file.
+    Stored(Arc<File>, Range<u64>),
     End,
 }
 
@@ -141,15 +160,19 @@ impl Fetch<'_> {
             .map_err(self.store.disk().failed("write", &path))?;
         let (batches, received) = mpsc::channel(WRITER_QUEUE);
         let (unpacker, feed) = self.start_unpacker();
-        let writer = Writer {
+        let mut writer = Writer {
+            stored: Arc::new(self.store.disk().open_file(&path)?),
             store: self.store.clone(),
             desc: self.desc.clone(),
             output,
             hasher: Hasher::for_digest(&self.desc.digest),
             feed,
+            behind: None,
             path,
         };
-        let written = spawn_blocking(move || writer.run(offset, received));
+        let ready = spawn_blocking(move || writer.prefix(offset).map(|()| writer));
+        let writer = joined(ready.await)?;
+        let written = spawn_blocking(move || writer.run(received));
 
         let sent = self.send(offset, batches).await;
         if sent.is_ok() {
@@ -188,7 +211,24 @@ impl Fetch<'_> {
             done: offset,
             total,
         });
-        while let Some(chunk) = reader.next().await? {
+        loop {
+            let next = {
+                let mut next = pin!(reader.next());
+                let at_once = std::future::poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
+                match at_once {
+                    Poll::Ready(next) => next,
+                    Poll::Pending => {
+                        if length >= EARLY_BATCH_BYTES {
+                            length = 0;
+                            let batch = Batch::Data(std::mem::take(&mut batch));
+                            // A writer that has ended says why when it is joined.
+                            batches.send(batch).await.ok();
+                        }
+                        next.await
+                    }
+                }
+            };
+            let Some(chunk) = next? else { break };
             length += chunk.len();
             batch.push(chunk);
             if length >= BATCH_BYTES {
@@ -339,23 +379,20 @@ struct Writer {
     desc: Descriptor,
     output: DirectWriter,
     hasher: Hasher,
-    feed: Option<sync_mpsc::SyncSender<Feed>>,
+    feed: Option<Feeder>,
+    /// Where the bytes begin that the unpacker has not been told of; none when it knows of all.
+    behind: Option<u64>,
+    /// The partial file, to be read.
+    stored: Arc<File>,
     path: String,
 }
 
 impl Writer {
     /// Writes until the end mark. Gives the file, still locked, when it is whole and durable; nothing
     /// when the other end went away.
-    fn run(
-        mut self,
-        offset: u64,
-        mut received: mpsc::Receiver<Batch>,
-    ) -> Result<Option<File>, Error> {
+    fn run(mut self, mut received: mpsc::Receiver<Batch>) -> Result<Option<File>, Error> {
         let (store, path) = (self.store.clone(), self.path.clone());
-        let result = match self
-            .prefix(offset)
-            .and_then(|()| self.batches(&mut received))
-        {
+        let result = match self.batches(&mut received) {
             Ok(true) => self.finish().map(Some),
             Ok(false) => self
                 .output
@@ -377,25 +414,24 @@ impl Writer {
         if offset == 0 {
             return Ok(());
         }
-        let mut rest = self.store.disk().open_file(&self.path)?.take(offset);
+        self.behind = Some(0);
+        self.catch_up();
+        let mut rest = (&*self.stored).take(offset);
+        let mut chunk = vec![0; CHUNK_BYTES];
         loop {
-            let mut chunk = vec![0; CHUNK_BYTES];
             let count = rest
                 .read(&mut chunk)
                 .map_err(self.store.disk().failed("read", &self.path))?;
             if count == 0 {
                 return Ok(());
             }
-            chunk.truncate(count);
-            let chunk = Bytes::from(chunk);
-            self.hasher.update(&chunk);
-            self.pass_on(chunk);
+            self.hasher.update(&chunk[..count]);
         }
     }
 
     /// True when the end mark came.
     fn batches(&mut self, received: &mut mpsc::Receiver<Batch>) -> Result<bool, Error> {
-        while let Some(batch) = received.blocking_recv() {
+        while let Some(batch) = self.next_batch(&mut received)? {
             let Batch::Data(chunks) = batch else {
                 return Ok(true);
             };
@@ -411,13 +447,58 @@ impl Writer {
         Ok(false)
     }
 
-    /// An unpacker that has failed says so when it is joined; the blob may still be good.
+    /// The next batch. Uses the time when there is none yet.
+    fn next_batch(&mut self, received: &mut mpsc::Receiver<Batch>) -> Result<Option<Batch>, Error> {
+        if let Ok(batch) = received.try_recv() {
+            return Ok(Some(batch));
+        }
+        if self.output.buffered().len() >= EARLY_WRITE_BYTES {
+            self.output
+                .write_blocks()
+                .map_err(self.store.disk().failed("write", &self.path))?;
+        }
+        Ok(received.blocking_recv())
+    }
+
+    /// Gives the unpacker what was just written, or notes that it is behind.
     fn pass_on(&mut self, mut chunk: Bytes) {
+        if self.behind.is_some() {
+            return self.catch_up();
+        }
         while !chunk.is_empty() {
+            let left = chunk.len() as u64;
             let part = chunk.split_to(chunk.len().min(CHUNK_BYTES));
-            let Some(feed) = &self.feed else { return };
-            if feed.send(Feed::Data(part)).is_err() {
+            if !self.offer(Feed::Data(part)) {
+                self.behind = Some(self.output.position().saturating_sub(left));
+                return;
+            }
+        }
+    }
+
+    /// Tells an unpacker that was behind of all that it does not know of, if it has room for that.
+    fn catch_up(&mut self) {
+        let Some(start) = self.behind else { return };
+        let written = self.output.written();
+        if written > start && !self.offer(Feed::Stored(Arc::clone(&self.stored), start..written)) {
+            return;
+        }
+        let rest = Bytes::copy_from_slice(self.output.buffered());
+        let told = rest.is_empty() || self.offer(Feed::Data(rest));
+        self.behind = (!told).then_some(written);
+    }
+
+    /// False when the unpacker has no room. One that has failed takes everything: it says so when it is
+    /// joined, and the blob may still be good.
+    fn offer(&mut self, feed: Feed) -> bool {
+        let Some(feeder) = &self.feed else {
+            return true;
+        };
+        match feeder.sender.try_send(feed) {
+            Ok(()) => true,
+            Err(sync_mpsc::TrySendError::Full(_)) => false,
+            Err(sync_mpsc::TrySendError::Disconnected(_)) => {
                 self.feed = None;
+                true
             }
         }
     }
@@ -429,11 +510,25 @@ impl Writer {
                 digest: self.desc.digest,
             });
         }
-        if let Some(feed) = self.feed.take() {
-            // It may have failed; see above.
-            feed.send(Feed::End).ok();
+        let disk = self.store.disk();
+        disk.step("sync", &self.path)?;
+        let size = self.output.position();
+        let file = self
+            .output
+            .finish()
+            .map_err(disk.failed("write", &self.path))?;
+        if let Some(mut feed) = self.feed.take() {
+            let rest = self
+                .behind
+                .map(|start| Feed::Stored(self.stored, start..size));
+            for last in rest.into_iter().chain([Feed::End]) {
+                // It may have failed; see above.
+                feed.sender.send(last).ok();
+            }
+            feed.ended = true;
         }
-        self.store.disk().finish_durable(self.output, &self.path)
+        durable::sync_data(&file).map_err(disk.failed("write", &self.path))?;
+        Ok(file)
     }
 }
 

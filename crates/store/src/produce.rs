@@ -5,10 +5,12 @@ use crate::layers::Unpacked;
 use crate::pipeline::{Feed, FeedReader, UNPACKER_QUEUE};
 use crate::{Error, Lease, Store};
 use bytes::Bytes;
+use lapstrake_image::ErrorKind;
 use lapstrake_layer::{Compression, GzipWriter, HashingReader};
 use lapstrake_spec::{Descriptor, Digest, Hasher, MediaType};
 use lapstrake_sys::direct::DirectWriter;
 use std::io::{self, BufWriter, Cursor, Read, Write};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Bytes read or written at a time.
@@ -206,6 +208,7 @@ impl ReadBack {
 
 /// Writes a blob whose digest is not known yet, and feeds the same bytes to a reading thread.
 struct BlobWriter {
+    path: PathBuf,
     output: DirectWriter,
     hasher: Hasher,
     feed: Option<SyncSender<Feed>>,
@@ -217,6 +220,7 @@ impl BlobWriter {
         let file = new.file().try_clone().map_err(failed())?;
         let output = DirectWriter::resume(file, 0).map_err(failed())?;
         Ok(Self {
+            path: store.disk().path(new.path()),
             output,
             hasher: Hasher::sha256(),
             feed,
@@ -233,7 +237,10 @@ impl BlobWriter {
 
 impl Write for BlobWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.output.write_all(bytes)?;
+        self.output.write_all(bytes).map_err(|error| {
+            let (path, words) = (self.path.display(), ErrorKind::io_words(&error));
+            io::Error::new(error.kind(), format!("write {path}: {words}"))
+        })?;
         self.hasher.update(bytes);
         if let Some(feed) = &self.feed
             && feed

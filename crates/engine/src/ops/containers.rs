@@ -485,7 +485,13 @@ pub fn unpause(engine: &Engine, container: &str) -> Result<(), Error> {
 pub fn remove(engine: &Engine, container: &str, options: RemoveOptions) -> Result<(), Error> {
     let containers = engine.containers()?;
     let found = containers.find(container)?;
-    Ok(containers.remove(&found.record.id, options)?)
+    containers.remove(&found.record.id, options)?;
+    let store = engine.store()?;
+    if store.images()?.by_id(&found.record.image_id).is_none() {
+        // The image went before its container: the layers it left are garbage from now on.
+        store.collect(&[])?;
+    }
+    Ok(())
 }
 
 /// Reads what a container has written.

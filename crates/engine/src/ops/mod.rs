@@ -29,6 +29,6 @@ pub use pull::{PullRequest, Pulled, pull};
 pub use push::{PushRequest, push};
 pub use rmi::{Removed, RmiRequest, rmi};
 pub use system::{
-    CheckRequest, DiskUsage, Info, UsageRow, VersionInfo, check, disk_usage, info, version,
+    CheckRequest, DiskUsage, Info, UsageRow, VersionInfo, check, disk_usage, info, reap, version,
 };
 pub use tag::tag;

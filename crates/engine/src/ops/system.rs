@@ -4,7 +4,7 @@ use crate::Engine;
 use crate::error::Error;
 use lapstrake_container::Status;
 use lapstrake_runtime::Hierarchy;
-use lapstrake_store::{CheckReport, Usage};
+use lapstrake_store::{CheckReport, OpenOptions, Store, Usage};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -287,4 +287,10 @@ pub struct CheckRequest {
 /// Proves that the store is whole.
 pub fn check(engine: &Engine, request: CheckRequest) -> Result<CheckReport, Error> {
     Ok(engine.store()?.check(request.repair)?)
+}
+
+/// Deletes what was removed from the store at `root`. For a process in the background.
+pub fn reap(root: &std::path::Path) -> Result<(), Error> {
+    let store = Store::open_existing(root, &OpenOptions::default())?;
+    Ok(store.reap_trash()?)
 }
