@@ -80,7 +80,7 @@ pub struct ApplyOptions {
 pub struct Applied {
     /// How many entries the archive had, whiteouts included.
     pub entries: u64,
-    /// Sum of the sizes of regular files: the layer's size as docker counts it.
+    /// Sum of the sizes of regular files and of the targets of symbolic links: the layer's size as docker counts it.
     pub bytes: u64,
     /// Extended attributes and device nodes left out: this process or file system may not have them.
     pub skipped: u64,

@@ -39,7 +39,7 @@ pub struct DiffOptions {
 pub struct DiffStats {
     /// How many entries, whiteouts and opaque markers included.
     pub entries: u64,
-    /// Sum of the sizes of regular files.
+    /// Sum of the sizes of regular files and of the targets of symbolic links.
     pub bytes: u64,
 }
 
@@ -165,6 +165,8 @@ impl<W: Write> Walk<'_, W> {
         self.remember(path, &stat);
         let mut header = metadata(path, &stat, kind, &attributes);
         header.link = &target;
+        let length = u64::try_from(target.len()).unwrap_or_default();
+        self.stats.bytes = self.stats.bytes.saturating_add(length);
         if kind == b'3' || kind == b'4' {
             header.device = (
                 rustix::fs::major(stat.st_rdev),

@@ -42,7 +42,7 @@ fn unpacks_every_kind() {
         result,
         Applied {
             entries: 8,
-            bytes: 9,
+            bytes: 28,
             skipped: 0
         }
     );

@@ -188,6 +188,8 @@ impl<'a> Unpacker<'a> {
         self.replacing(name, "symlink", |tree| {
             rustix::fs::symlinkat(entry.link.as_slice(), tree.top().fd, name)
         })?;
+        let length = u64::try_from(entry.link.len()).unwrap_or_default();
+        self.applied.bytes = self.applied.bytes.saturating_add(length);
         self.set(
             name,
             entry,
