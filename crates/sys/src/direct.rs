@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
-/// Bytes of one write.
+/// Bytes of one write, at most.
 pub const BUFFER_BYTES: usize = 1 << 20;
 
 /// What addresses, offsets and lengths of direct writes are multiples of: the largest logical block in use.
@@ -75,6 +75,21 @@ impl DirectWriter {
     /// How many bytes of the file the kernel has: what another process may rely on to resume.
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// The bytes that are only buffered.
+    pub fn buffered(&self) -> &[u8] {
+        &self.memory[self.start + self.flushed..self.start + self.filled]
+    }
+
+    /// Writes the whole blocks of the buffer, so that less is lost when the process dies. The rest stays buffered.
+    pub fn write_blocks(&mut self) -> io::Result<()> {
+        let end = self.filled - self.filled % BLOCK_BYTES;
+        self.write_buffered(end)?;
+        self.memory
+            .copy_within(self.start + end..self.start + self.filled, self.start);
+        (self.filled, self.flushed) = (self.filled - end, 0);
+        Ok(())
     }
 
     /// Whether the page cache is bypassed.

@@ -3,6 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
 
 /// Names of the signals 1 to 31; the index plus one is the number.
 const NAMES: [&str; 31] = [
@@ -128,13 +129,31 @@ pub fn set_mask(blocked: &SignalSet) -> io::Result<SignalSet> {
 
 /// Gives every signal its default disposition and blocks none, as a new program expects it.
 pub fn reset() -> io::Result<()> {
+    // `struct sigaction` of the kernel: default, no flags, nothing blocked meanwhile.
+    let default = [0_u64; 4];
     for signal in 1..=REALTIME.1 {
-        // The C library keeps two numbers for itself and the kernel two for nobody: refused, and
-        // default anyway.
+        // Not through the C library: it keeps two numbers for itself, and leaves them ignored in a
+        // program that it has spawned. The kernel refuses the two that cannot be changed.
         // SAFETY: the default disposition runs no code of this program.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                ptr::null::<u64>(),
+                size_of::<u64>(),
+            )
+        };
     }
     set_mask(&SignalSet::empty()).map(drop)
+}
+
+/// Gives these signals their default disposition again.
+pub fn restore(signals: &[i32]) {
+    for signal in signals {
+        // SAFETY: the default disposition runs no code of this program; a bad number is refused.
+        unsafe { libc::signal(*signal, libc::SIG_DFL) };
+    }
 }
 
 /// Signals as something to read.

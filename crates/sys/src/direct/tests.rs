@@ -41,6 +41,27 @@ fn every_length_is_written_whole() {
 }
 
 #[test]
+fn whole_blocks_can_be_written_early() {
+    let temp = TempDir::new();
+    let dir = Dir::open(temp.path()).unwrap();
+    let bytes = pattern(3_333_333);
+    let mut writer = DirectWriter::create(&dir, "f", 0o600).unwrap();
+    for (index, piece) in bytes.chunks(70_001).enumerate() {
+        writer.write_all(piece).unwrap();
+        if index % 3 == 0 {
+            writer.write_blocks().unwrap();
+            let (written, position) = (writer.written(), writer.position());
+            assert!(writer.buffered().len() < BLOCK_BYTES);
+            assert_eq!(written + writer.buffered().len() as u64, position);
+            let there = fs::read(temp.path().join("f")).unwrap();
+            assert!(there == bytes[..usize::try_from(written).unwrap()]);
+        }
+    }
+    writer.finish().unwrap();
+    assert!(fs::read(temp.path().join("f")).unwrap() == bytes);
+}
+
+#[test]
 fn a_partial_file_is_continued_at_a_block() {
     let temp = TempDir::new();
     let dir = Dir::open(temp.path()).unwrap();
