@@ -148,6 +148,8 @@ async fn find_manifest(
             Some(raw) => raw,
             None => source.manifest(&desc).await?,
         };
+        // What an index or a header told is no proof; the digest is.
+        desc.size = raw.len() as u64;
         let document = Document::parse(Some(&desc.media_type), &raw).map_err(document_error)?;
         if desc.media_type.is_empty() {
             desc.media_type = document.media_type();
@@ -236,6 +238,7 @@ async fn plan(source: &dyn ContentSource, top: &Descriptor, found: &Found) -> Re
             if diff_ids.len() > LAYERS_LIMIT {
                 return Err(Error::new(ErrorKind::TooLarge, "max depth exceeded"));
             }
+            check_pairs(&manifest.layers, diff_ids)?;
             diff_ids.as_slice()
         }
         None => &[],
@@ -258,6 +261,17 @@ async fn plan(source: &dyn ContentSource, top: &Descriptor, found: &Found) -> Re
         image,
         layers,
     })
+}
+
+/// A blob is brought over once, so it must stand for one diff id wherever it is named.
+fn check_pairs(layers: &[Descriptor], diff_ids: &[Digest]) -> Result<(), Error> {
+    let mut known = BTreeMap::new();
+    for (layer, diff_id) in layers.iter().zip(diff_ids) {
+        if *known.entry(&layer.digest).or_insert(diff_id) != diff_id {
+            return Err(Error::layers_mismatch());
+        }
+    }
+    Ok(())
 }
 
 /// Old docker versions wrote `application/octet-stream` for the configuration.

@@ -49,15 +49,28 @@ impl ErrorKind {
 
     /// A failed system call in Go's words.
     pub fn io_words(error: &io::Error) -> Cow<'static, str> {
+        if error.get_ref().is_some() {
+            // It has words of its own.
+            return Cow::Owned(error.to_string());
+        }
         Cow::Borrowed(match error.kind() {
             io::ErrorKind::NotFound => "no such file or directory",
             io::ErrorKind::StorageFull => "no space left on device",
             io::ErrorKind::QuotaExceeded => "disk quota exceeded",
             io::ErrorKind::ReadOnlyFilesystem => "read-only file system",
             io::ErrorKind::PermissionDenied => "permission denied",
-            _ => return Cow::Owned(error.to_string()),
+            _ => return Cow::Owned(kernel_words(&error.to_string())),
         })
     }
+}
+
+/// The kernel's text as Go shows it: `Not a directory (os error 20)` is `not a directory`.
+fn kernel_words(text: &str) -> String {
+    let text = text.split(" (os error").next().unwrap_or(text);
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(letters).collect()
+    })
 }
 
 /// The error of every transfer: a kind to act on and docker's words to show.

@@ -15,6 +15,14 @@ impl Store {
         self.disk().exists(&layout::blob(digest))
     }
 
+    /// The bytes of a blob that is here.
+    pub(crate) fn blob_size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+        match self.file_size(&layout::blob(digest)) {
+            Err(error) if error.is_not_found() => Ok(None),
+            size => size.map(Some),
+        }
+    }
+
     /// A blob as a file, open at its start.
     pub fn blob_file(&self, digest: &Digest) -> Result<File, Error> {
         match self.disk().open_file(&layout::blob(digest)) {

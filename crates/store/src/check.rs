@@ -195,11 +195,12 @@ impl Check<'_> {
             return Ok(verdict.is_none());
         }
         self.report.blobs += 1;
-        let verdict = self.store.examine(desc)?;
+        let (verdict, is_good) = self.store.examine(desc)?;
         if let Some(text) = &verdict {
             let path = layout::blob(&desc.digest);
             let there = self.store.disk().exists(&path)?;
-            if there && self.repair {
+            // A wrong size alone is the descriptor's fault.
+            if there && !is_good && self.repair {
                 self.store.to_trash(&path)?;
             }
             // That it can be fetched again is no mending yet.
@@ -217,9 +218,10 @@ impl Check<'_> {
             }
             self.report.layers += 1;
             let folder = layout::layer(&diff_id);
-            let tree = self.store.disk().exists(&format!("{folder}/{TREE}"))?;
-            // A tree of an earlier boot that was not synced is made again when it is needed.
+            // A tree of an earlier boot that was not synced is made again when it is needed. Asked first:
+            // a tree that is trusted is not replaced any more.
             let trusted = self.store.has_layer(&diff_id)?;
+            let tree = self.store.disk().exists(&format!("{folder}/{TREE}"))?;
             if trusted && !tree {
                 if self.repair {
                     self.store.to_trash(&folder)?;
@@ -280,10 +282,10 @@ impl Check<'_> {
 }
 
 impl Store {
-    /// What is wrong with a blob: its digest is computed.
-    fn examine(&self, desc: &Descriptor) -> Result<Option<String>, Error> {
+    /// What is wrong with a blob, and whether its bytes are right all the same: its digest is computed.
+    fn examine(&self, desc: &Descriptor) -> Result<(Option<String>, bool), Error> {
         let mut file = match self.blob_file(&desc.digest) {
-            Err(Error::NoBlob { .. }) => return Ok(Some("is missing".to_owned())),
+            Err(Error::NoBlob { .. }) => return Ok((Some("is missing".to_owned()), false)),
             other => other?,
         };
         let path = layout::blob(&desc.digest);
@@ -298,7 +300,7 @@ impl Store {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::Io => {
-                    return Ok(Some(format!("cannot be read: {error}")));
+                    return Ok((Some(format!("cannot be read: {error}")), false));
                 }
                 Err(error) => return Err(error),
             };
@@ -306,9 +308,9 @@ impl Store {
             size += count as u64;
         }
         Ok(match (size == desc.size, hasher.finish() == desc.digest) {
-            (true, true) => None,
-            (_, false) => Some("has another digest".to_owned()),
-            (false, true) => Some(format!("has {size} bytes, not {}", desc.size)),
+            (true, true) => (None, true),
+            (_, false) => (Some("has another digest".to_owned()), false),
+            (false, true) => (Some(format!("has {size} bytes, not {}", desc.size)), true),
         })
     }
 }

@@ -159,29 +159,34 @@ impl Disk {
 
     /// Replaces a file so that a living reader sees the old bytes or the new ones; a crash may lose both.
     pub(crate) fn replace(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        let in_folder = |name: &str| {
-            if folder.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{folder}/{name}")
-            }
+        if folder.is_empty() {
+            return self.replace_in((&self.dir, folder), name, bytes);
+        }
+        self.replace_in((&self.child(folder)?, folder), name, bytes)
+    }
+
+    /// The same in an open folder, wherever it is by now.
+    pub(crate) fn replace_in(
+        &self,
+        (dir, folder): (&Dir, &str),
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        let path = if folder.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{folder}/{name}")
         };
-        let path = in_folder(name);
-        let temporary = in_folder(&format!(
-            ".{name}.{}{}",
-            random()?,
-            durable::TEMPORARY_SUFFIX
-        ));
+        let temporary = format!(".{name}.{}{}", random()?, durable::TEMPORARY_SUFFIX);
         self.step("write", &path)?;
-        let mut file = self
-            .dir
+        let mut file = dir
             .create_file(&temporary, durable::MODE_PUBLIC)
-            .map_err(self.failed("create", &temporary))?;
-        let result = io::Write::write_all(&mut file, bytes)
-            .and_then(|()| self.dir.rename(&temporary, &self.dir, &path));
+            .map_err(self.failed("create", &path))?;
+        let result =
+            io::Write::write_all(&mut file, bytes).and_then(|()| dir.rename(&temporary, dir, name));
         if result.is_err() {
             // The first error is the one to report.
-            self.dir.remove_file(&temporary).ok();
+            dir.remove_file(&temporary).ok();
         }
         result.map_err(self.failed("write", &path))
     }

@@ -80,11 +80,16 @@ impl StoreEndpoint {
     }
 
     fn has_all(&self, desc: &Descriptor, diff_id: Option<&Digest>) -> Result<bool, Error> {
-        Ok(self.store.has_blob(&desc.digest)?
-            && match (self.unpack, diff_id) {
-                (Unpack::Now, Some(diff_id)) => self.store.has_layer(diff_id)?,
-                _ => true,
-            })
+        let Some(size) = self.store.blob_size(&desc.digest)? else {
+            return Ok(false);
+        };
+        if size != desc.size {
+            return Err(wrong_size(desc, size).into());
+        }
+        match (self.unpack, diff_id) {
+            (Unpack::Now, Some(diff_id)) => self.store.has_layer_of(diff_id, &desc.digest),
+            _ => Ok(true),
+        }
     }
 
     /// The entry of the image that was planned.
@@ -127,6 +132,15 @@ impl StoreEndpoint {
             raw.len() as u64,
         ))
     }
+}
+
+fn wrong_size(desc: &Descriptor, size: u64) -> TransferError {
+    let text = format!(
+        "blob {} has {size} bytes in the store, and {} by its descriptor",
+        desc.digest, desc.size
+    );
+    TransferError::new(ErrorKind::InvalidContent, text)
+        .with_hint("`lap system check` tells whether the blob in the store is damaged")
 }
 
 impl Drop for StoreEndpoint {
@@ -271,9 +285,7 @@ impl ContentSink for StoreEndpoint {
             return Ok(Put::Stored);
         }
         let unpack = match diff_id {
-            Some(diff_id) if self.unpack == Unpack::Now && !self.store.has_layer(diff_id)? => {
-                Some(diff_id)
-            }
+            Some(diff_id) if self.unpack == Unpack::Now => Some(diff_id),
             _ => None,
         };
         let fetch = Fetch {

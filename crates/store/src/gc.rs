@@ -249,14 +249,18 @@ impl Store {
             .len())
     }
 
-    /// The diff ids of every image, bottom first, one list for each image.
+    /// The diff ids of every image, bottom first, one list for each image; none of a damaged one.
     pub fn layer_chains(&self) -> Result<Vec<Vec<Digest>>, Error> {
         let images = self.images()?;
         let mut cache = LinkCache::load(self);
         let mut seen = BTreeSet::new();
         let mut chains = Vec::new();
         for entry in images.entries.iter().filter(|entry| seen.insert(&entry.id)) {
-            chains.push(cache.of(self, &entry.manifest)?.diff_ids);
+            match cache.of(self, &entry.manifest) {
+                // Removed since the index was read, or damaged: nothing stands on it.
+                Err(Error::NoBlob { .. }) => {}
+                links => chains.push(links?.diff_ids),
+            }
         }
         Ok(chains)
     }
@@ -264,7 +268,15 @@ impl Store {
     /// Whether something waits in the trash.
     pub fn has_trash(&self) -> Result<bool, Error> {
         let entries = self.disk().entries(TRASH)?;
-        Ok(entries.iter().any(|entry| entry.name != ".lock"))
+        if entries.iter().any(|entry| entry.name != ".lock") {
+            return Ok(true);
+        }
+        for path in self.spent()? {
+            if self.claim(&path)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Removes what is in the trash and what the dead left in `ingest/`, and marks synced trees. Meant

@@ -68,6 +68,7 @@ impl Store {
             Err(error) if error.is_not_found() => {
                 let folder = format!("{}/{}", layout::BLOBS, digest.algorithm());
                 self.disk().ensure_dir(&folder, PUBLIC_DIR)?;
+                self.disk().sync_dir(layout::BLOBS)?;
                 self.disk().rename(path, &blob)
             }
             other => other,

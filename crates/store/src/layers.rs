@@ -5,6 +5,7 @@ use crate::layout::{self, INGEST, LAYER_RECORD, LAYERS, TREE};
 use crate::{Error, Store};
 use lapstrake_layer::{Applied, Compression, HashingReader};
 use lapstrake_spec::{Algorithm, Descriptor, Digest, Hasher};
+use lapstrake_sys::dir::Dir;
 use lapstrake_sys::lock::Lock;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
@@ -15,6 +16,9 @@ use std::path::PathBuf;
 const SETTLED: &str = "settled";
 
 const RECORD_LIMIT: u64 = 64 << 10;
+
+/// Trees that are marked as synced together; each is an open folder meanwhile.
+const SETTLED_TOGETHER: usize = 64;
 
 /// One layer, as a lower of an overlay.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,9 +59,21 @@ impl Store {
 
     /// Whether a layer is unpacked, and was so by this boot or durably.
     pub fn has_layer(&self, diff_id: &Digest) -> Result<bool, Error> {
+        Ok(self.trusted_record(diff_id)?.is_some())
+    }
+
+    /// Whether a layer is unpacked and this blob is known to be it.
+    pub(crate) fn has_layer_of(&self, diff_id: &Digest, blob: &Digest) -> Result<bool, Error> {
+        let known = |record: LayerRecord| record.blob == *blob || blob == diff_id;
+        Ok(self.trusted_record(diff_id)?.is_some_and(known))
+    }
+
+    fn trusted_record(&self, diff_id: &Digest) -> Result<Option<LayerRecord>, Error> {
         match self.layer_record(diff_id)? {
-            Some(record) => Ok(record.boot == SETTLED || record.boot == self.boot_id()?),
-            None => Ok(false),
+            Some(record) if record.boot == SETTLED || record.boot == self.boot_id()? => {
+                Ok(Some(record))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -145,10 +161,64 @@ impl Store {
             (applied, Some(hashing.finish().1))
         };
         Ok(Unpacked {
-            tree,
+            tree: Some(tree),
             applied,
             diff_id,
         })
+    }
+
+    /// Like [`unpack`](Self::unpack), of a layer whose tree is here: only finds out the diff id. What is
+    /// longer than any layer may be is not read to its end, so that it comes out wrong.
+    pub(crate) fn unpack_nothing(
+        &self,
+        compressed: impl Read + Send,
+        hashed: bool,
+    ) -> Result<Unpacked, Error> {
+        let mut decoder = lapstrake_layer::decompress(compressed).map_err(Error::Layer)?;
+        let diff_id = if hashed && decoder.compression() == Compression::None {
+            drain(&mut decoder)?;
+            None
+        } else {
+            let limit = self.inner.options.apply.limits.total_bytes;
+            let mut hashing = HashingReader::new(decoder.take(limit), Hasher::sha256());
+            drain(&mut hashing)?;
+            Some(hashing.finish().1)
+        };
+        Ok(Unpacked {
+            tree: None,
+            applied: Applied::default(),
+            diff_id,
+        })
+    }
+
+    /// Makes sure that a blob which is here is this layer, whose tree is here.
+    pub(crate) fn check_layer_of(
+        &self,
+        diff_id: &Digest,
+        blob: &Digest,
+        progress: impl FnMut(u64) -> bool + Send,
+    ) -> Result<(), Error> {
+        if self.has_layer_of(diff_id, blob)? {
+            return Ok(());
+        }
+        let counted = Counted {
+            inner: self.blob_file(blob)?,
+            done: 0,
+            progress,
+        };
+        self.unpack_nothing(counted, is_sha256(blob))?
+            .publish(self, diff_id, blob)
+    }
+
+    /// Notes that a blob is known to be a layer, whose tree is here.
+    fn note_blob(&self, diff_id: &Digest, blob: &Digest) -> Result<(), Error> {
+        match self.layer_record(diff_id)? {
+            Some(record) if record.blob != *blob && blob != diff_id => {
+                let blob = blob.clone();
+                self.write_record(&layout::layer(diff_id), &LayerRecord { blob, ..record })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Syncs all trees and marks them as trusted by every later boot. Does nothing when all are.
@@ -156,19 +226,35 @@ impl Store {
         let boot = self.boot_id()?.to_owned();
         let mut unsettled = Vec::new();
         for diff_id in self.unpacked()? {
-            match self.layer_record(&diff_id)? {
-                Some(record) if record.boot == boot => unsettled.push((diff_id, record)),
-                _ => {}
+            let record = self.layer_record(&diff_id)?;
+            if record.is_some_and(|record| record.boot == boot) {
+                unsettled.push(diff_id);
             }
         }
-        if unsettled.is_empty() {
-            return Ok(());
+        let mut batches = unsettled.chunks(SETTLED_TOGETHER);
+        batches.try_for_each(|diff_ids| self.settle_some(diff_ids))
+    }
+
+    /// The folders are held open: one that is made anew meanwhile is another one, which is not synced.
+    fn settle_some(&self, diff_ids: &[Digest]) -> Result<(), Error> {
+        let mut folders = Vec::with_capacity(diff_ids.len());
+        for diff_id in diff_ids {
+            let path = layout::layer(diff_id);
+            match self.disk().child(&path) {
+                // Collected meanwhile.
+                Err(error) if error.is_not_found() => {}
+                dir => folders.push((dir?, path)),
+            }
         }
         self.disk().sync_filesystem()?;
-        for (diff_id, mut record) in unsettled {
+        for (dir, path) in folders {
+            let raw = dir.read(LAYER_RECORD, RECORD_LIMIT).unwrap_or_default();
+            let Ok(mut record) = serde_json::from_slice::<LayerRecord>(&raw) else {
+                continue;
+            };
             SETTLED.clone_into(&mut record.boot);
-            match self.write_record(&layout::layer(&diff_id), &record) {
-                // Collected meanwhile.
+            match self.write_record_in((&dir, &path), &record) {
+                // Collected and removed meanwhile.
                 Err(error) if error.is_not_found() => {}
                 other => other?,
             }
@@ -188,9 +274,13 @@ impl Store {
 
     /// Replaces a record, not durably: a lost or torn one only costs an unpacking.
     fn write_record(&self, folder: &str, record: &LayerRecord) -> Result<(), Error> {
+        self.write_record_in((&self.disk().child(folder)?, folder), record)
+    }
+
+    fn write_record_in(&self, folder: (&Dir, &str), record: &LayerRecord) -> Result<(), Error> {
         let bytes = serde_json::to_vec(record)
-            .map_err(|error| Error::damaged(format!("{folder}/{LAYER_RECORD}"), error))?;
-        self.disk().replace(folder, LAYER_RECORD, &bytes)
+            .map_err(|error| Error::damaged(format!("{}/{LAYER_RECORD}", folder.1), error))?;
+        self.disk().replace_in(folder, LAYER_RECORD, &bytes)
     }
 
     /// Throws a tree away that cannot be trusted.
@@ -225,7 +315,8 @@ fn drain(reader: &mut impl Read) -> Result<(), Error> {
 /// A tree that is complete and not yet a layer.
 #[derive(Debug)]
 pub(crate) struct Unpacked {
-    tree: NewTree,
+    /// None when only the diff id was wanted.
+    tree: Option<NewTree>,
     pub(crate) applied: Applied,
     /// The diff id; none when the blob was not compressed.
     pub(crate) diff_id: Option<Digest>,
@@ -246,14 +337,17 @@ impl Unpacked {
                 found: found.clone(),
             });
         }
+        let Some(mut tree) = self.tree.take() else {
+            return store.note_blob(diff_id, blob);
+        };
         let record = LayerRecord {
             size: self.applied.bytes,
             entries: self.applied.entries,
             blob: blob.clone(),
             boot: store.boot_id()?.to_owned(),
         };
-        store.write_record(self.tree.path(), &record)?;
-        while !self.tree.become_layer(diff_id)? {
+        store.write_record(tree.path(), &record)?;
+        while !tree.become_layer(diff_id)? {
             if store.has_layer(diff_id)? {
                 return Ok(());
             }

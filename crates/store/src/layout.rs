@@ -143,6 +143,8 @@ fn initialise(disk: &Disk) -> Result<(), Error> {
     ] {
         disk.ensure_dir(path, mode)?;
     }
+    // The other folders' names become durable with the files below.
+    disk.sync_dir(BLOBS)?;
     for (name, bytes) in [("oci-layout", OCI_LAYOUT), (INDEX, EMPTY_INDEX)] {
         if !disk.exists(&format!("{IMAGE}/{name}"))? {
             disk.write_atomic(IMAGE, name, bytes)?;

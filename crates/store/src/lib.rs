@@ -54,6 +54,7 @@ mod disk;
 mod endpoint;
 mod error;
 mod faults;
+mod feed;
 mod gc;
 mod images;
 mod ingest;

@@ -18,24 +18,21 @@
 //! The blob gets its name last, after the tree: who finds the blob need not unpack it a second time.
 //! The lock of the partial file is held until then.
 
+use crate::feed::{self, Feed, FeedReader, Feeder};
 use crate::layers::{Unpacked, is_sha256};
 use crate::{Error, Store, layout};
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use lapstrake_image::{
     BlobReader, ContentSource, LayerEvent, LayerState, Observer, Put, RetryPolicy,
 };
 use lapstrake_spec::{Descriptor, Digest, Hasher};
 use lapstrake_sys::direct::{BLOCK_BYTES, DirectWriter};
-use lapstrake_sys::lock::Lock;
 use lapstrake_sys::durable;
+use lapstrake_sys::lock::Lock;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc as sync_mpsc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -49,8 +46,6 @@ const EARLY_BATCH_BYTES: usize = 32 << 10;
 const EARLY_WRITE_BYTES: usize = 64 << 10;
 /// Batches between the future and the writer. What is in the queue is lost when the process is killed.
 const WRITER_QUEUE: usize = 4;
-/// Chunks between the writer and the unpacker.
-pub(crate) const UNPACKER_QUEUE: usize = 64;
 /// Longer chunks are cut, so that a queue of them is bounded in bytes.
 const CHUNK_BYTES: usize = 64 << 10;
 /// How many times the bytes of one blob may turn out wrong.
@@ -65,7 +60,8 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 pub(crate) struct Fetch<'a> {
     pub(crate) store: &'a Store,
     pub(crate) desc: &'a Descriptor,
-    /// The layer to unpack; none when the blob is all that is wanted.
+    /// The layer that the blob has to be; unpacked unless its tree is here. None when the blob is all
+    /// that is wanted.
     pub(crate) unpack: Option<&'a Digest>,
     pub(crate) from: &'a dyn ContentSource,
     pub(crate) progress: &'a dyn Observer,
@@ -75,14 +71,6 @@ pub(crate) struct Fetch<'a> {
 /// From the future to the writer.
 enum Batch {
     Data(Vec<Bytes>),
-    End,
-}
-
-/// From the writer to the unpacker.
-pub(crate) enum Feed {
-    Data(Bytes),
-    /// The next bytes are these of the file.
-    Stored(Arc<File>, Range<u64>),
     End,
 }
 
@@ -159,7 +147,7 @@ impl Fetch<'_> {
         let output = DirectWriter::resume(partial, offset)
             .map_err(self.store.disk().failed("write", &path))?;
         let (batches, received) = mpsc::channel(WRITER_QUEUE);
-        let (unpacker, feed) = self.start_unpacker();
+        let (unpacker, feed) = self.start_unpacker()?;
         let mut writer = Writer {
             stored: Arc::new(self.store.disk().open_file(&path)?),
             store: self.store.clone(),
@@ -261,11 +249,12 @@ impl Fetch<'_> {
         Ok(())
     }
 
-    fn start_unpacker(&self) -> (Option<Unpacker>, Option<sync_mpsc::SyncSender<Feed>>) {
-        if self.unpack.is_none() {
-            return (None, None);
-        }
-        let (sender, receiver) = sync_mpsc::sync_channel(UNPACKER_QUEUE);
+    fn start_unpacker(&self) -> Result<(Option<Unpacker>, Option<Feeder>), Error> {
+        let Some(diff_id) = self.unpack else {
+            return Ok((None, None));
+        };
+        let is_here = self.store.has_layer(diff_id)?;
+        let (feeder, receiver) = feed::channel();
         let (report, reports) = watch::channel(0);
         let (store, total) = (self.store.clone(), self.desc.size);
         let hashed = is_sha256(&self.desc.digest);
@@ -280,9 +269,13 @@ impl Fetch<'_> {
                     due
                 });
             });
-            store.unpack(reader, hashed)
+            if is_here {
+                store.unpack_nothing(reader, hashed)
+            } else {
+                store.unpack(reader, hashed)
+            }
         });
-        (Some(Unpacker { task, reports }), Some(sender))
+        Ok((Some(Unpacker { task, reports }), Some(feeder)))
     }
 
     /// Tells how far the unpacker is until it ends.
@@ -321,7 +314,8 @@ impl Fetch<'_> {
         joined(spawn_blocking(publish).await)
     }
 
-    /// The blob is here: unpacks it, if its tree is wanted and missing.
+    /// The blob is here: unpacks it if its tree is wanted and missing, and else makes sure that it is this
+    /// layer.
     async fn unpack_stored(&self) -> Result<(), Error> {
         let Some(diff_id) = self.unpack.cloned() else {
             return Ok(());
@@ -330,7 +324,7 @@ impl Fetch<'_> {
         let (report, mut reports) = watch::channel(0);
         let task = spawn_blocking(move || {
             let step = (total / REPORTS).max(1 << 20);
-            store.ensure_layer_with(&diff_id, &desc, |done| {
+            let progress = |done: u64| {
                 report.send_if_modified(|last| {
                     let due = done.saturating_sub(*last) >= step;
                     if due {
@@ -340,7 +334,9 @@ impl Fetch<'_> {
                 });
                 // Nobody listens any more when the future was dropped.
                 !report.is_closed()
-            })
+            };
+            store.ensure_layer_with(&diff_id, &desc, progress)?;
+            store.check_layer_of(&diff_id, &desc.digest, progress)
         });
         while reports.changed().await.is_ok() {
             let done = *reports.borrow_and_update();
@@ -431,7 +427,7 @@ impl Writer {
 
     /// True when the end mark came.
     fn batches(&mut self, received: &mut mpsc::Receiver<Batch>) -> Result<bool, Error> {
-        while let Some(batch) = self.next_batch(&mut received)? {
+        while let Some(batch) = self.next_batch(received)? {
             let Batch::Data(chunks) = batch else {
                 return Ok(true);
             };
@@ -457,6 +453,7 @@ impl Writer {
                 .write_blocks()
                 .map_err(self.store.disk().failed("write", &self.path))?;
         }
+        self.catch_up();
         Ok(received.blocking_recv())
     }
 
@@ -482,25 +479,19 @@ impl Writer {
         if written > start && !self.offer(Feed::Stored(Arc::clone(&self.stored), start..written)) {
             return;
         }
-        let rest = Bytes::copy_from_slice(self.output.buffered());
-        let told = rest.is_empty() || self.offer(Feed::Data(rest));
-        self.behind = (!told).then_some(written);
+        let start = start.max(written);
+        let told = usize::try_from(start - written).unwrap_or(usize::MAX);
+        let rest = self.output.buffered().get(told..).unwrap_or_default();
+        // More than a chunk is not worth a copy: it is in the file soon.
+        let rest = (rest.len() <= CHUNK_BYTES).then(|| Bytes::copy_from_slice(rest));
+        let all = rest.is_some_and(|rest| rest.is_empty() || self.offer(Feed::Data(rest)));
+        self.behind = (!all).then_some(start);
     }
 
     /// False when the unpacker has no room. One that has failed takes everything: it says so when it is
     /// joined, and the blob may still be good.
-    fn offer(&mut self, feed: Feed) -> bool {
-        let Some(feeder) = &self.feed else {
-            return true;
-        };
-        match feeder.sender.try_send(feed) {
-            Ok(()) => true,
-            Err(sync_mpsc::TrySendError::Full(_)) => false,
-            Err(sync_mpsc::TrySendError::Disconnected(_)) => {
-                self.feed = None;
-                true
-            }
-        }
+    fn offer(&self, feed: Feed) -> bool {
+        self.feed.as_ref().is_none_or(|feeder| feeder.offer(feed))
     }
 
     fn finish(mut self) -> Result<File, Error> {
@@ -517,61 +508,11 @@ impl Writer {
             .output
             .finish()
             .map_err(disk.failed("write", &self.path))?;
-        if let Some(mut feed) = self.feed.take() {
-            let rest = self
-                .behind
-                .map(|start| Feed::Stored(self.stored, start..size));
-            for last in rest.into_iter().chain([Feed::End]) {
-                // It may have failed; see above.
-                feed.sender.send(last).ok();
-            }
-            feed.ended = true;
+        if let Some(feeder) = self.feed.take() {
+            let rest = self.behind.map(|start| start..size);
+            feeder.end(rest.map(|range| Feed::Stored(self.stored, range)));
         }
         durable::sync_data(&file).map_err(disk.failed("write", &self.path))?;
         Ok(file)
-    }
-}
-
-/// The unpacker's end of a channel. A channel that closes before the end mark is an error.
-pub(crate) struct FeedReader<F> {
-    receiver: sync_mpsc::Receiver<Feed>,
-    current: Bytes,
-    done: u64,
-    ended: bool,
-    report: F,
-}
-
-impl<F: FnMut(u64)> FeedReader<F> {
-    pub(crate) fn new(receiver: sync_mpsc::Receiver<Feed>, report: F) -> Self {
-        Self {
-            receiver,
-            current: Bytes::new(),
-            done: 0,
-            ended: false,
-            report,
-        }
-    }
-}
-
-impl<F: FnMut(u64)> Read for FeedReader<F> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() {
-            if self.ended {
-                return Ok(0);
-            }
-            match self.receiver.recv() {
-                Ok(Feed::Data(bytes)) => self.current = bytes,
-                Ok(Feed::End) => self.ended = true,
-                Err(_closed) => {
-                    let cancelled = io::ErrorKind::ConnectionAborted;
-                    return Err(io::Error::new(cancelled, "transfer cancelled"));
-                }
-            }
-        }
-        let count = buffer.len().min(self.current.len());
-        self.current.copy_to_slice(&mut buffer[..count]);
-        self.done = self.done.saturating_add(count as u64);
-        (self.report)(self.done);
-        Ok(count)
     }
 }

@@ -1,8 +1,8 @@
 //! Layers that are made here: imported, committed, compressed for a registry.
 
+use crate::feed::{self, Feed, FeedReader, Feeder, Received};
 use crate::ingest::NewFile;
 use crate::layers::Unpacked;
-use crate::pipeline::{Feed, FeedReader, UNPACKER_QUEUE};
 use crate::{Error, Lease, Store};
 use bytes::Bytes;
 use lapstrake_image::ErrorKind;
@@ -11,7 +11,6 @@ use lapstrake_spec::{Descriptor, Digest, Hasher, MediaType};
 use lapstrake_sys::direct::DirectWriter;
 use std::io::{self, BufWriter, Cursor, Read, Write};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Bytes read or written at a time.
 const BUFFER_BYTES: usize = 128 << 10;
@@ -60,7 +59,9 @@ impl Store {
             }
         };
         self.produce(media_type, unpack, |out| {
-            io::copy(&mut input, &mut BufWriter::with_capacity(BUFFER_BYTES, out)).map(drop)
+            let mut out = BufWriter::with_capacity(BUFFER_BYTES, out);
+            io::copy(&mut input, &mut out)?;
+            out.flush()
         })
     }
 
@@ -106,18 +107,17 @@ impl Store {
     ) -> Result<NewLayer, Error> {
         let unpack = unpack && rustix::process::geteuid().is_root();
         let new = NewFile::create(self)?;
-        let (sender, receiver) = sync_channel(UNPACKER_QUEUE);
+        let (feeder, receiver) = feed::channel();
         let store = self.clone();
         let reader = std::thread::Builder::new()
             .name("unpack".to_owned())
             .spawn(move || store.read_back(receiver, unpack))
             .map_err(Error::io("spawn thread"))?;
-        let mut out = BlobWriter::new(self, &new, Some(sender))?;
+        let mut out = BlobWriter::new(self, &new, Some(feeder))?;
         let written = write(&mut out);
         let feed = out.feed.take();
         if let (Ok(()), Some(feed)) = (&written, feed) {
-            // The reader may have failed; it says so when it is joined.
-            feed.send(Feed::End).ok();
+            feed.end(None);
         }
         let read = reader.join().unwrap_or_else(|_panic| {
             Err(Error::Io {
@@ -157,7 +157,7 @@ impl Store {
     }
 
     /// The reading thread: a tree, or without one only the diff id.
-    fn read_back(&self, receiver: Receiver<Feed>, unpack: bool) -> Result<ReadBack, Error> {
+    fn read_back(&self, receiver: Received, unpack: bool) -> Result<ReadBack, Error> {
         let reader = FeedReader::new(receiver, |_done| {});
         let archive = |error: Error| match error {
             Error::Layer(error) => Error::Archive(error),
@@ -211,11 +211,11 @@ struct BlobWriter {
     path: PathBuf,
     output: DirectWriter,
     hasher: Hasher,
-    feed: Option<SyncSender<Feed>>,
+    feed: Option<Feeder>,
 }
 
 impl BlobWriter {
-    fn new(store: &Store, new: &NewFile, feed: Option<SyncSender<Feed>>) -> Result<Self, Error> {
+    fn new(store: &Store, new: &NewFile, feed: Option<Feeder>) -> Result<Self, Error> {
         let failed = || store.disk().failed("open", new.path());
         let file = new.file().try_clone().map_err(failed())?;
         let output = DirectWriter::resume(file, 0).map_err(failed())?;
@@ -243,9 +243,7 @@ impl Write for BlobWriter {
         })?;
         self.hasher.update(bytes);
         if let Some(feed) = &self.feed
-            && feed
-                .send(Feed::Data(Bytes::copy_from_slice(bytes)))
-                .is_err()
+            && !feed.send(Feed::Data(Bytes::copy_from_slice(bytes)))
         {
             // There is nobody to write for; the reader says why when it is joined.
             return Err(io::Error::other("layer is not readable"));

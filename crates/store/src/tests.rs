@@ -2,9 +2,11 @@
 
 mod collect;
 mod crash;
+mod feed;
 mod fixture;
 mod layout;
 mod processes;
 mod produce;
 mod transfer;
 mod trees;
+mod verify;

@@ -77,18 +77,23 @@ impl Store {
         }
         let manifest = self.manifest(desc).ok()?;
         let (config, _raw): (ImageConfig, _) = self.image_config(&manifest.config.digest).ok()?;
+        // A container of it would lack layers.
+        if config.rootfs.diff_ids.len() != manifest.layers.len() {
+            return None;
+        }
         let name = desc
             .annotations
             .get("org.opencontainers.image.ref.name")
             .and_then(|text| Reference::parse(text).ok())
             .map(|name| name.or_latest());
-        let unpacked: u64 = config
+        let unpacked = config
             .rootfs
             .diff_ids
             .iter()
             .filter_map(|diff_id| self.layer_size(diff_id).ok())
-            .sum();
-        let packed = manifest.layers.iter().map(|layer| layer.size).sum();
+            .fold(0, u64::saturating_add);
+        let sizes = manifest.layers.iter().map(|layer| layer.size);
+        let packed = sizes.fold(0, u64::saturating_add);
         Some(Entry {
             id: manifest.config.digest,
             name,

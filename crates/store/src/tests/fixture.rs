@@ -11,6 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A folder that goes with the value.
 #[derive(Debug)]
@@ -132,11 +133,28 @@ pub(super) fn endpoint(store: &Store) -> StoreEndpoint {
         .with_retry(RetryPolicy::immediate())
 }
 
+/// Waits for something that happens on another thread or in another future.
+pub(super) async fn until(happened: impl Fn() -> bool) {
+    while !happened() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// Pulls and names an image.
 pub(super) async fn pull(
     store: &Store,
     from: &dyn ContentSource,
     wanted: &Reference,
+) -> Result<Copied, lapstrake_image::Error> {
+    pull_telling(store, from, wanted, &Log::default()).await
+}
+
+/// The same, with an observer.
+pub(super) async fn pull_telling(
+    store: &Store,
+    from: &dyn ContentSource,
+    wanted: &Reference,
+    log: &Log,
 ) -> Result<Copied, lapstrake_image::Error> {
     let top = from.resolve(wanted).await?;
     let sink = endpoint(store);
@@ -144,7 +162,7 @@ pub(super) async fn pull(
         tag: Some(wanted.clone()),
         ..CopyOptions::pull()
     };
-    copy(from, &sink, &top, &options, &Log::default()).await
+    copy(from, &sink, &top, &options, log).await
 }
 
 /// A memory source with one image of two layers.

@@ -1,7 +1,10 @@
 //! Several users of one store at once. Each opens it for itself: to the kernel they are processes.
 
-use super::fixture::{Folder, Random, image, layer, name, noise, pull, two_layers};
+use super::fixture::{
+    Folder, Log, Random, image, layer, name, noise, pull, pull_telling, two_layers, until,
+};
 use crate::Error;
+use lapstrake_image::LayerState;
 use lapstrake_image::memory::{Fault, Memory};
 use lapstrake_spec::{Digest, Reference};
 use std::sync::Arc;
@@ -34,19 +37,23 @@ async fn who_waits_takes_over_when_the_other_gives_up() {
     let wanted = name("a:1");
     let layers = [layer("a", &noise(21, 500_000))];
     let (memory, _) = image(&wanted, &layers);
-    memory.fault(
-        &Digest::sha256(&layers[0].bytes),
-        [Fault::StallAfter(200_000)],
-    );
+    let blob = Digest::sha256(&layers[0].bytes);
+    memory.fault(&blob, [Fault::StallAfter(200_000)]);
     let (first, second) = (folder.store(), folder.store());
-    let stalled = tokio::time::timeout(Duration::from_millis(200), pull(&first, &memory, &wanted));
-    let waiting = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        pull(&second, &memory, &wanted).await
-    };
-    let (stalled, waiting) = tokio::join!(stalled, waiting);
-    assert!(stalled.is_err());
-    waiting.unwrap();
+    let mut stalled = Box::pin(pull(&first, &memory, &wanted));
+    tokio::select! {
+        ended = &mut stalled => panic!("{ended:?}"),
+        () = until(|| memory.served_of(&blob) > 0) => {}
+    }
+    let log = Log::default();
+    let mut waiting = Box::pin(pull_telling(&second, &memory, &wanted, &log));
+    tokio::select! {
+        ended = &mut stalled => panic!("{ended:?}"),
+        ended = &mut waiting => panic!("{ended:?}"),
+        () = until(|| log.states(&blob).contains(&LayerState::Waiting)) => {}
+    }
+    drop(stalled);
+    waiting.await.unwrap();
     assert!(folder.store().check(false).unwrap().is_whole());
 }
 
