@@ -50,7 +50,11 @@ pub(super) async fn login(
     }
 }
 
-async fn refused(remote: &Remote, failure: Failure) -> Error {
+async fn refused(remote: &Remote, mut failure: Failure) -> Error {
+    if let Failure::Auth(refused) = &mut failure {
+        // To log in is what was tried.
+        refused.hint = None;
+    }
     let Failure::Reply(reply) = &failure else {
         return failure.into_error(Doing::Other);
     };

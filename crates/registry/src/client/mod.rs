@@ -10,6 +10,7 @@
 
 mod blob;
 mod call;
+mod etc_hosts;
 mod failure;
 mod gate;
 mod login;

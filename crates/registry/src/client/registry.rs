@@ -66,7 +66,9 @@ impl Registry {
             return Ok(hosts);
         }
         let found = self.shared.settings.hosts(&self.domain).map_err(|error| {
-            Error::new(ErrorKind::InvalidContent, error.to_string()).with_source(error)
+            Error::new(ErrorKind::InvalidContent, error.to_string().trim_end())
+                .with_hint("correct the file, or remove it")
+                .with_source(error)
         })?;
         let remote = |host| Arc::new(Remote::new(Arc::clone(&self.shared), host));
         Ok(self

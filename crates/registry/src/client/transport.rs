@@ -192,6 +192,9 @@ impl Transport {
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .http2_max_header_list_size(HEADERS_LIMIT);
+        for (name, addresses) in super::etc_hosts::read() {
+            builder = builder.resolve_to_addrs(&name, &addresses);
+        }
         if let Some(proxy) = &key.proxy {
             let proxy = reqwest::Proxy::all(proxy).map_err(|error| {
                 let text = clean(&error.to_string());
@@ -338,9 +341,12 @@ fn tls_failure(error: &rustls::Error, host: &Host) -> Failure {
             unverified(&format!("certificate is not valid for {authority}"))
         }
         rustls::Error::InvalidCertificate(Bad::NotValidForNameContext { presented, .. }) => {
-            let names = clean(&presented.join(", "));
+            let name = |text: &String| text.split('"').nth(1).unwrap_or(text).to_owned();
+            let names: Vec<String> = presented.iter().map(name).collect();
+            let (asked, _port) = crate::hosts::split_port(authority);
             unverified(&format!(
-                "certificate is valid for {names}, not {authority}"
+                "certificate is valid for {}, not {asked}",
+                clean(&names.join(", "))
             ))
         }
         rustls::Error::InvalidCertificate(other) => {

@@ -75,6 +75,14 @@ impl DockerConfig {
         Ok(Self { path, content })
     }
 
+    /// The same, except that a file that cannot be understood counts as empty, as it does for docker.
+    pub fn load_or_empty(folder: &Path) -> Self {
+        Self::load(folder).unwrap_or_else(|_unreadable| Self {
+            path: folder.join("config.json"),
+            content: Content::default(),
+        })
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

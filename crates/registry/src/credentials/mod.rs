@@ -118,7 +118,7 @@ impl fmt::Debug for Credential {
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// The file cannot be read.
-    #[error("error loading config file: {path}: {error}", path = path.display())]
+    #[error("Error loading config file: {path}: {error}", path = path.display())]
     Read {
         /// The file.
         path: PathBuf,

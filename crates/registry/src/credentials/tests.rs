@@ -158,7 +158,7 @@ fn a_link_stays_a_link() {
 fn broken_files_are_reported() {
     let folder = Folder::with("{");
     let error = DockerConfig::load(&folder.0).unwrap_err().to_string();
-    assert!(error.starts_with("error loading config file: "), "{error}");
+    assert!(error.starts_with("Error loading config file: "), "{error}");
     assert!(Folder::with("  \n").load().get("a").unwrap().is_none());
     assert!(
         DockerConfig::load(Path::new("/nonexistent"))
