@@ -8,7 +8,7 @@ use crate::session::{Output, Polled, Session, Window};
 use keys::DetachKeys;
 use lapstrake_sys::signal::{self, SignalFd, SignalSet};
 use lapstrake_sys::tty::{self, RawMode};
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -17,6 +17,10 @@ pub const DEFAULT_DETACH_KEYS: &[u8] = &[0x10, 0x11];
 
 /// Bytes of input read at once.
 const CHUNK: usize = 16 << 10;
+/// Bytes of output written at once: a pipe that has any room takes as much without a wait.
+const PIECE: usize = 4 << 10;
+/// Outputs taken before input and signals have their turn.
+const TURN: usize = 16;
 
 const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
@@ -99,6 +103,17 @@ impl Pump<'_> {
     }
 }
 
+/// What a turn at the output came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// There is no more at the moment.
+    Done,
+    /// There may be more.
+    NotDone,
+    /// The attach is over.
+    Over(Outcome),
+}
+
 /// An attach at work.
 struct Carrier<'a> {
     io: Pump<'a>,
@@ -115,11 +130,12 @@ impl Carrier<'_> {
     fn carry(&mut self, session: &mut Session) -> Result<Outcome> {
         self.resize(session)?;
         loop {
-            if let Some(outcome) = self.take_output(session)? {
+            let turn = self.take_output(session)?;
+            if let Turn::Over(outcome) = turn {
                 return Ok(outcome);
             }
             self.send_input(session);
-            let (input, signals) = self.wait(session)?;
+            let (input, signals) = self.wait(session, turn == Turn::NotDone)?;
             if signals && let Some(outcome) = self.take_signals(session)? {
                 return Ok(outcome);
             }
@@ -129,8 +145,9 @@ impl Carrier<'_> {
         }
     }
 
-    /// Waits for something to happen: whether there is input, whether there are signals.
-    fn wait(&self, session: &Session) -> Result<(bool, bool)> {
+    /// Waits for something to happen, or only looks when there is output left: whether there is input,
+    /// whether there are signals.
+    fn wait(&self, session: &Session, only_look: bool) -> Result<(bool, bool)> {
         let mut fds = vec![
             PollFd::from_borrowed_fd(session.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
@@ -140,7 +157,8 @@ impl Carrier<'_> {
         {
             fds.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
         }
-        match rustix::event::poll(&mut fds, None) {
+        let timeout = only_look.then(Timespec::default);
+        match rustix::event::poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok((false, false)),
             Err(error) => return Err(error).context(|| "waiting for the container".to_owned()),
@@ -149,26 +167,65 @@ impl Carrier<'_> {
         Ok((ready(2), ready(1)))
     }
 
-    /// Writes what has come; an outcome when it is over.
-    fn take_output(&self, session: &mut Session) -> Result<Option<Outcome>> {
-        loop {
+    /// Writes what has come, as much as one turn allows.
+    fn take_output(&self, session: &mut Session) -> Result<Turn> {
+        for _ in 0..TURN {
             let (to, bytes) = match session.poll_frame()? {
-                Polled::NotNow => return Ok(None),
-                Polled::Gone => return Ok(Some(Outcome::Lost)),
-                Polled::Output(Output::Exit(code)) => return Ok(Some(Outcome::Exited(code))),
+                Polled::NotNow => return Ok(Turn::Done),
+                Polled::Gone => return Ok(Turn::Over(Outcome::Lost)),
+                Polled::Output(Output::Exit(code)) => return Ok(Turn::Over(Outcome::Exited(code))),
                 Polled::Output(Output::Stdout(bytes)) => (self.io.stdout, bytes),
                 Polled::Output(Output::Stderr(bytes)) => (self.io.stderr, bytes),
-                Polled::Output(Output::StdinTaken | Output::Answer(_)) => return Ok(None),
+                Polled::Output(Output::StdinTaken | Output::Answer(_)) => continue,
             };
             if let Some(to) = to
-                && let Err(error) = write_all(to, &bytes)
+                && let Some(outcome) = self.write(to, &bytes, session)?
             {
-                if error == Errno::PIPE {
-                    return Ok(Some(Outcome::Lost));
-                }
-                return Err(error).context(|| "writing the container's output".to_owned());
+                return Ok(Turn::Over(outcome));
             }
         }
+        Ok(Turn::NotDone)
+    }
+
+    /// Writes everything; signals are obeyed while nobody reads it. An outcome when it is over.
+    fn write(
+        &self,
+        to: BorrowedFd<'_>,
+        mut bytes: &[u8],
+        session: &mut Session,
+    ) -> Result<Option<Outcome>> {
+        let context = || "writing the container's output".to_owned();
+        while !bytes.is_empty() {
+            let (room, signals) = self.wait_for_room(to).context(context)?;
+            if signals && let Some(outcome) = self.take_signals(session)? {
+                return Ok(Some(outcome));
+            }
+            if !room {
+                continue;
+            }
+            let piece = bytes.get(..PIECE).unwrap_or(bytes);
+            match rustix::io::write(to, piece) {
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(Errno::PIPE) => return Ok(Some(Outcome::Lost)),
+                Err(error) => return Err(error).context(context),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits until something can be written, or a signal has come: which of the two.
+    fn wait_for_room(&self, to: BorrowedFd<'_>) -> std::result::Result<(bool, bool), Errno> {
+        let mut fds = [
+            PollFd::from_borrowed_fd(to, PollFlags::OUT),
+            PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
+        ];
+        match rustix::event::poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+        let [room, signals] = fds.map(|fd| !fd.revents().is_empty());
+        Ok((room, signals))
     }
 
     /// Reads input. True when the keys to detach were among it.
@@ -242,25 +299,10 @@ impl Carrier<'_> {
     }
 }
 
-fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> std::result::Result<(), Errno> {
-    while !bytes.is_empty() {
-        match rustix::io::write(to, bytes) {
-            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                let mut fds = [PollFd::from_borrowed_fd(to, PollFlags::OUT)];
-                match rustix::event::poll(&mut fds, None) {
-                    Ok(_) | Err(Errno::INTR) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
 /// Reads keys as docker's `--detach-keys` names them: `ctrl-p,ctrl-q`, `ctrl-@`, `a,b`.
 pub fn parse_detach_keys(text: &str) -> std::result::Result<Vec<u8>, Error> {
     keys::parse(text)
 }
+
+#[cfg(test)]
+mod tests;

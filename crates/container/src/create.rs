@@ -10,6 +10,7 @@ use crate::record::{ContainerId, Record};
 use crate::volumes;
 use lapstrake_snapshot::{Layer, MAX_LOWERS, Snapshot};
 use lapstrake_spec::{ContainerConfig, Digest, Platform};
+use lapstrake_sys::signal;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
@@ -41,6 +42,7 @@ pub struct CreateSpec {
 
 /// Makes a container: folder, name, volumes, and last its record.
 pub(crate) fn create(containers: &Containers, spec: CreateSpec) -> Result<Record> {
+    check(&spec.config)?;
     lower::check(&spec.host_config)?;
     if spec.layers.len() > MAX_LOWERS {
         return Err(Error::TooDeep);
@@ -74,6 +76,21 @@ pub(crate) fn create(containers: &Containers, spec: CreateSpec) -> Result<Record
     }
     drop(lock);
     result.map(|()| record)
+}
+
+/// Refuses what a request says of the process and makes no sense. An image may say such things.
+fn check(config: &ContainerConfig) -> Result<()> {
+    let folder = &config.working_dir;
+    if !folder.is_empty() && !folder.starts_with('/') {
+        return Err(Error::Invalid(format!(
+            "the working directory '{folder}' is invalid, it needs to be an absolute path"
+        )));
+    }
+    let signal = &config.stop_signal;
+    if !signal.is_empty() && signal::parse(signal).is_none() {
+        return Err(Error::InvalidSignal(signal.clone()));
+    }
+    Ok(())
 }
 
 fn fill(containers: &Containers, home: &Home, record: &Record) -> Result<()> {

@@ -42,11 +42,7 @@ fn put(home: &Home, name: &str, text: &str) -> Result<()> {
 }
 
 pub(crate) fn hostname(record: &Record) -> String {
-    let config = &record.config;
-    if config.domainname.is_empty() {
-        return format!("{}\n", config.hostname);
-    }
-    format!("{}.{}\n", config.hostname, config.domainname)
+    format!("{}\n", record.config.hostname)
 }
 
 pub(crate) fn hosts(record: &Record, hosts_of_host: &str) -> Result<String> {

@@ -139,6 +139,10 @@ impl Home {
         let temporary = self.file(&format!(".{name}.tmp"));
         let mut file = File::create(&temporary).context(context)?;
         file.write_all(bytes).context(context)?;
+        if name == RECORD {
+            // A state may be lost to a power loss; without its record the container would be garbage.
+            file.sync_all().context(context)?;
+        }
         std::fs::rename(&temporary, &path).context(context)?;
         if durable {
             file.sync_all().context(context)?;
@@ -154,6 +158,11 @@ impl Home {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error).context(|| format!("opening {}", path.display())),
         }
+    }
+
+    /// Where the monitor's lock lies.
+    pub(crate) fn lock_path(&self) -> PathBuf {
+        self.file(MONITOR_LOCK)
     }
 
     /// Takes the monitor's lock; `None` when somebody has it. The folder must exist.

@@ -29,9 +29,6 @@ const FIRST_INHERITED: i32 = 3;
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
 
-/// The image of this very program, whatever its path is now.
-const OWN_PROGRAM: &str = "/proc/self/exe";
-
 pub(crate) fn start(
     containers: &Containers,
     id: &ContainerId,
@@ -57,12 +54,13 @@ fn spawn_monitor(args: &[OsString]) -> Result<UnixStream> {
     let context = || "starting the monitor".to_owned();
     // A pipe that this process was given must not be held open by a monitor that outlives it.
     lapstrake_sys::process::close_on_exec_from(FIRST_INHERITED).context(context)?;
+    let program = lapstrake_runtime::protected_program().context(context)?;
     let (ours, theirs) = UnixStream::pair().context(context)?;
     #[expect(
         clippy::disallowed_methods,
         reason = "the monitor is this program again; this spawns it without a copy of the address space"
     )]
-    let mut command = std::process::Command::new(OWN_PROGRAM);
+    let mut command = std::process::Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
     command
         .arg0("lap")
         .arg(monitor::ROLE)
@@ -158,12 +156,7 @@ pub(crate) fn stop(
     if session.ask(&Frame::Resume)? == Answer::Ended || ask_signal(&mut session, signal)? {
         return Ok(());
     }
-    let patience = match (timeout, record.config.stop_timeout) {
-        (Some(timeout), _) => Some(timeout),
-        (None, None) => Some(STOP_TIMEOUT),
-        // A negative number is no limit.
-        (None, Some(seconds)) => u64::try_from(seconds).ok().map(Duration::from_secs),
-    };
+    let patience = timeout.or_else(|| stop_patience(&record));
     if ended_within(&mut session, patience)? || ask_signal(&mut session, SIGKILL)? {
         return Ok(());
     }
@@ -171,6 +164,15 @@ pub(crate) fn stop(
         return Ok(());
     }
     Err(Error::StillRunning(id.to_string()))
+}
+
+/// How long this container may take to stop; `None` is without a limit.
+pub(crate) fn stop_patience(record: &Record) -> Option<Duration> {
+    match record.config.stop_timeout {
+        None => Some(STOP_TIMEOUT),
+        // A negative number is no limit.
+        Some(seconds) => u64::try_from(seconds).ok().map(Duration::from_secs),
+    }
 }
 
 /// The signal that asks this container to stop.

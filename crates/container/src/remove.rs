@@ -7,10 +7,12 @@ use crate::containers::{Containers, RemoveOptions};
 use crate::error::{Context, Error, Result};
 use crate::home::{self, Home};
 use crate::lifecycle;
+use crate::lower;
 use crate::record::{ContainerId, Record, Status};
 use crate::volumes;
 use lapstrake_sys::dir::Dir;
 use lapstrake_sys::lock::Lock;
+use rustix::fs::CWD;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -36,10 +38,19 @@ pub(crate) fn remove(
     }
     let record = container.record;
     let home = containers.home(id);
-    if record.host_config.auto_remove && !home.path().exists() {
-        return Ok(());
+    let lock = match wait_for_lock(&home, id) {
+        Ok(lock) => lock,
+        // Its monitor, or somebody else, has removed it meanwhile.
+        Err(_) if !home.path().exists() => return gone(&record),
+        Err(error) => return Err(error),
+    };
+    // The lock of a folder that is in the trash already says nothing.
+    if !lock.is_at(CWD, home.lock_path()).unwrap_or(true) {
+        return gone(&record);
     }
-    let lock = wait_for_lock(&home, id)?;
+    if home.ended_state()?.is_some() {
+        drop_groups(&record);
+    }
     let trash = discard(containers.store().root(), &record, options.volumes)?;
     if !record.host_config.auto_remove {
         sync(&containers.folder())?;
@@ -47,6 +58,14 @@ pub(crate) fn remove(
     drop(lock);
     empty(&trash);
     Ok(())
+}
+
+/// Somebody else was faster: that a container vanishes at its end is no failure to remove it.
+fn gone(record: &Record) -> Result<()> {
+    if record.host_config.auto_remove {
+        return Ok(());
+    }
+    Err(Error::NotFound(record.id.to_string()))
 }
 
 fn wait_for_lock(home: &Home, id: &ContainerId) -> Result<Lock> {
@@ -147,14 +166,18 @@ fn sweep(containers: &Containers, folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(trash)
 }
 
+/// Control groups are all that a killed monitor leaves; those that cannot be removed harm nobody.
+fn drop_groups(record: &Record) {
+    lapstrake_runtime::cleanup(record.id.as_str(), lower::cgroups_path(record).as_deref()).ok();
+}
+
 /// The container's lock is held, so a state that says it lives is wrong.
 fn mend(containers: &Containers, home: &Home, record: &Record) -> Result<()> {
     let state = home.ended_state()?;
     let Some(state) = state else {
         return Ok(());
     };
-    // Control groups are all that a killed monitor leaves; they harm nobody.
-    lapstrake_runtime::cleanup(record.id.as_str()).ok();
+    drop_groups(record);
     if record.host_config.auto_remove {
         empty(&discard(containers.store().root(), record, true)?);
         return Ok(());

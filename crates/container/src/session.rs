@@ -3,7 +3,7 @@
 use crate::error::{Context, Error, Result};
 use crate::frame::{Decoder, Filled, Frame, Interest, STDIN_WINDOW};
 use std::collections::VecDeque;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
@@ -82,9 +82,14 @@ impl Session {
         }
     }
 
-    /// Waits for the monitor's report on the start.
+    /// Waits for the monitor's report on the start. One that is just going says how the container ended
+    /// instead, which is kept for later.
     pub(crate) fn expect_started(&mut self) -> Result<()> {
         match self.receive()? {
+            Some(Frame::Exit(code)) => {
+                self.waiting.push_back(Output::Exit(code));
+                Ok(())
+            }
             Some(Frame::Started { pid }) => {
                 self.pid = pid;
                 Ok(())
@@ -211,12 +216,15 @@ impl Session {
         }
     }
 
+    /// Sends a frame. To a monitor that has gone it is lost: what it said last is still to be read, and
+    /// then that it has gone.
     pub(crate) fn send(&mut self, frame: &Frame) -> Result<()> {
         let mut bytes = Vec::new();
         frame.encode(&mut bytes);
-        self.socket
-            .write_all(&bytes)
-            .context(|| "writing to the monitor".to_owned())
+        match self.socket.write_all(&bytes) {
+            Err(error) if has_gone(&error) => Ok(()),
+            other => other.context(|| "writing to the monitor".to_owned()),
+        }
     }
 
     fn output(&mut self, frame: Frame) -> Option<Output> {
@@ -253,6 +261,13 @@ impl Session {
     }
 }
 
+fn has_gone(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+    )
+}
+
 impl AsFd for Session {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
@@ -277,3 +292,6 @@ pub(crate) enum Answer {
     Refused(String),
     Ended,
 }
+
+#[cfg(test)]
+mod tests;

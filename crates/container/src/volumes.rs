@@ -66,7 +66,14 @@ impl Bind {
             .map(str::to_owned)
             .collect();
         if let Some(odd) = options.iter().find(|option| !is_option(option)) {
-            return Err(bad(&format!(": invalid mode: {odd}")));
+            return Err(Error::Invalid(format!("invalid mode: {odd}")));
+        }
+        if source.is_some_and(|source| source.starts_with('/'))
+            && options.iter().any(|option| option == "nocopy")
+        {
+            return Err(bad(
+                ": invalid mount config for type \"bind\": field VolumeOptions must not be specified",
+            ));
         }
         let source = source.map(|source| {
             if source.starts_with('/') {

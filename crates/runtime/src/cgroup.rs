@@ -3,7 +3,8 @@
 //! A container's groups are `lapstrake/<id>` below the root of each hierarchy that is needed (or
 //! at the specification's `cgroupsPath`): the version 2 tree where it is the only one, version 1
 //! hierarchies of the controllers whose limits are asked for, and a group without controllers or
-//! the version 1 freezer when a container is paused. They outlive the processes in them, so
+//! the version 1 freezer when a container is paused, or when it shares a process namespace: then
+//! nothing else tells which processes are its own. They outlive the processes in them, so
 //! whoever started the container removes them; after a `kill -9` empty directories are left,
 //! which [`crate::cleanup`] finds by id.
 
@@ -17,7 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use oci_spec::runtime::Linux;
+use oci_spec::runtime::{Linux, LinuxNamespaceType};
 
 use crate::error::{Error, StartError, words};
 
@@ -48,14 +49,16 @@ pub struct Cgroup {
 impl Cgroup {
     /// Makes the groups that the limits of `linux` need.
     pub(crate) fn create(id: &str, linux: Option<&Linux>) -> Result<Self, StartError> {
-        let path = relative_path(id, linux);
+        let asked = linux.and_then(|linux| linux.cgroups_path().as_deref());
+        let path = relative_path(id, asked);
         let mut cgroup = Self {
             path,
             ..Self::default()
         };
         let resources = linux.and_then(|linux| linux.resources().as_ref());
         let limits = resources.map(limits::Limits::new).unwrap_or_default();
-        if hierarchy() != Hierarchy::V2 && limits.is_empty() {
+        let shares_processes = !has_own_processes(linux);
+        if hierarchy() != Hierarchy::V2 && limits.is_empty() && !shares_processes {
             return Ok(cgroup);
         }
         let layout = Layout::detect();
@@ -63,6 +66,10 @@ impl Cgroup {
             Hierarchy::None => Ok(()),
             Hierarchy::V2 => cgroup.create_unified(&layout, &limits),
             Hierarchy::V1 | Hierarchy::Hybrid => cgroup.create_v1(&layout, &limits),
+        };
+        let result = match result {
+            Ok(()) if shares_processes => cgroup.gather_members(&layout),
+            other => other,
         };
         if let Err(error) = result {
             cgroup.remove();
@@ -107,6 +114,23 @@ impl Cgroup {
                 self.v1.push(directory.clone());
             }
             limits.write_v1(controller, &tree.mount, &self.path)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a group for no other purpose than to know the container's processes, when there is none.
+    fn gather_members(&mut self, layout: &Layout) -> Result<(), Error> {
+        if self.unified.is_some() || !self.v1.is_empty() {
+            return Ok(());
+        }
+        if let Some(root) = &layout.unified {
+            let directory = root.join(&self.path);
+            make_directory(&directory)?;
+            self.unified = Some(directory);
+        } else if let Some(tree) = layout.v1_of("freezer").or(layout.v1_of("pids")) {
+            let directory = tree.mount.join(&self.path);
+            make_directory(&directory)?;
+            self.v1.push(directory);
         }
         Ok(())
     }
@@ -198,10 +222,10 @@ impl Cgroup {
         }
     }
 
-    /// The groups that exist for an id, whoever made them.
-    pub(crate) fn find(id: &str) -> Self {
+    /// The groups that exist for an id, or at the specification's `cgroupsPath`, whoever made them.
+    pub(crate) fn find(id: &str, asked: Option<&Path>) -> Self {
         let layout = Layout::detect();
-        let path = relative_path(id, None);
+        let path = relative_path(id, asked);
         let existing = |root: &Path| Some(root.join(&path)).filter(|path| path.is_dir());
         Self {
             unified: layout.unified.as_deref().and_then(existing),
@@ -224,9 +248,8 @@ impl Cgroup {
 }
 
 /// Where a container's groups are below the root of a hierarchy.
-fn relative_path(id: &str, linux: Option<&Linux>) -> PathBuf {
-    let asked = linux.and_then(|linux| linux.cgroups_path().as_ref());
-    let normal = |path: &PathBuf| -> PathBuf {
+fn relative_path(id: &str, asked: Option<&Path>) -> PathBuf {
+    let normal = |path: &Path| -> PathBuf {
         let components = path.components();
         components
             .filter(|part| matches!(part, std::path::Component::Normal(_)))
@@ -239,6 +262,15 @@ fn relative_path(id: &str, linux: Option<&Linux>) -> PathBuf {
         Some(path) => path,
         None => Path::new(PARENT).join(id.replace('/', "_")),
     }
+}
+
+/// Whether the container has a process namespace of its own, which ends with its first process.
+fn has_own_processes(linux: Option<&Linux>) -> bool {
+    let namespaces = linux.and_then(|linux| linux.namespaces().as_ref());
+    namespaces
+        .into_iter()
+        .flatten()
+        .any(|namespace| namespace.typ() == LinuxNamespaceType::Pid && namespace.path().is_none())
 }
 
 /// Kills what is in a group until it can be removed.

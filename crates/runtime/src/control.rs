@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus};
@@ -33,7 +33,8 @@ impl Running {
     pub fn kill_all(&self) -> Result<(), Error> {
         let first = self.signal(Signal::KILL.as_raw());
         if !self.own_pid_namespace {
-            for pid in self.processes()? {
+            // Again and again, for those made meanwhile; none left is what is wanted.
+            for pid in (0..ROUNDS).flat_map(|_round| self.processes().unwrap_or_default()) {
                 send(pid, Signal::KILL);
             }
         }
@@ -177,7 +178,7 @@ impl Running {
     }
 
     /// Removes the control group. Call after the end; [`cleanup`] does the same by id.
-    pub fn delete(self) -> Result<(), Error> {
+    pub fn delete(&self) -> Result<(), Error> {
         self.cgroup.remove();
         Ok(())
     }
@@ -214,8 +215,9 @@ fn send(pid: i32, signal: Signal) {
 }
 
 /// Removes what a container whose monitor was killed may have left: its control groups, with every
-/// process that is still in them. Nothing to do is not an error.
-pub fn cleanup(id: &str) -> Result<(), Error> {
-    Cgroup::find(id).remove();
+/// process that is still in them. `cgroups_path` is that of its specification. Nothing to do is not an
+/// error.
+pub fn cleanup(id: &str, cgroups_path: Option<&Path>) -> Result<(), Error> {
+    Cgroup::find(id, cgroups_path).remove();
     Ok(())
 }

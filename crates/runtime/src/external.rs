@@ -69,7 +69,9 @@ pub fn run(bundle: &Path, launch: &Launch, runtime: &Path) -> Result<Running, St
     let what = "error opening the container's process";
     let number = Pid::from_raw(pid).ok_or_else(|| StartError::other(what))?;
     let pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty()).map_err(failed(what))?;
-    let cgroup = Cgroup::find(&launch.id);
+    let linux = launch.spec.linux().as_ref();
+    let cgroups_path = linux.and_then(|linux| linux.cgroups_path().as_deref());
+    let cgroup = Cgroup::find(&launch.id, cgroups_path);
     let own_pid_namespace = has_own_pid_namespace(&launch.spec);
     Ok(Running {
         pid,

@@ -3,6 +3,8 @@
 //! It stays a fork of the caller's program: it forwards signals to its only child of its own,
 //! reaps whatever else is left to it, and ends as that child ends.
 
+use std::io;
+
 use lapstrake_sys::process;
 use lapstrake_sys::signal::{self, SignalSet};
 use rustix::process::{DumpableBehavior, WaitOptions};
@@ -35,12 +37,17 @@ mod libc_signal {
     pub(super) const SYS: i32 = 31;
 }
 
+/// Makes the calling process one that a container may have as its process 1: the caller's descriptors, its
+/// memory and its program are not the container's business.
+pub(crate) fn prepare() -> io::Result<()> {
+    process::close_all_from(3)?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    rustix::thread::set_name(NAME)?;
+    Ok(())
+}
+
 /// Reaps until `child` has ended, and ends like it. All signals are blocked.
 pub(crate) fn run(child: i32) -> ! {
-    // The caller's descriptors, its memory and its program are not the container's business.
-    process::close_all_from(3).ok();
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
-    rustix::thread::set_name(NAME).ok();
     let signals = SignalSet::full();
     loop {
         match signal::wait(&signals) {

@@ -23,7 +23,7 @@ pub enum Error {
     #[error(transparent)]
     Layer(#[from] lapstrake_layer::Error),
     /// A failing system call.
-    #[error("{action}: {source}")]
+    #[error("{action}")]
     Io {
         /// What was tried, on what.
         action: String,
@@ -38,6 +38,17 @@ impl Error {
         move |source| Self::Io {
             action,
             source: source.into(),
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    /// For writers of layers: keeps apart what the system said, as when the disk is full.
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Layer(error) => error.into(),
+            Error::Io { action, source } => Self::new(source.kind(), format!("{action}: {source}")),
+            other => Self::other(other),
         }
     }
 }

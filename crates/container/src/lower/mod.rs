@@ -9,6 +9,7 @@ mod security;
 
 pub use merge::merge;
 pub use process::{DEFAULT_PATH, environment};
+pub(crate) use resources::cgroups_path;
 
 use crate::error::{Error, Result};
 use crate::host_config::HostConfig;
@@ -53,7 +54,7 @@ pub fn spec(inputs: &Inputs<'_>) -> Result<Spec> {
     root.set_readonly(Some(host.readonly_rootfs));
     spec.set_root(Some(root));
     mounts::apply(&mut spec, record, inputs.home);
-    resources::apply(&mut spec, host, inputs.devices)?;
+    resources::apply(&mut spec, record, inputs.devices)?;
     Ok(spec)
 }
 
@@ -61,6 +62,7 @@ pub fn spec(inputs: &Inputs<'_>) -> Result<Spec> {
 pub(crate) fn check(host: &HostConfig) -> Result<()> {
     security::check(host)?;
     resources::check(host)?;
+    check_sysctls(host)?;
     check_mode(
         "network",
         &host.network_mode,
@@ -84,6 +86,37 @@ fn check_mode(what: &str, value: &str, known: &[&str]) -> Result<()> {
         what => format!("invalid {what} mode: {value}"),
     }))
 }
+
+/// Refuses kernel settings that are not the container's own: writing them would change the host.
+fn check_sysctls(host: &HostConfig) -> Result<()> {
+    for name in host.sysctls.keys() {
+        let slashed = name.replace('/', ".");
+        let is_ipc = slashed.starts_with("fs.mqueue.") || IPC_SYSCTLS.contains(&slashed.as_str());
+        let refusal = if slashed.starts_with("net.") {
+            is_host_network(host).then_some("not allowed in host network namespace")
+        } else if is_ipc {
+            (host.ipc_mode == "host").then_some("is not allowed in the hosts ipc namespace")
+        } else {
+            Some("is not in a separate kernel namespace")
+        };
+        if let Some(refusal) = refusal {
+            return Err(Error::Invalid(format!("sysctl {name:?} {refusal}")));
+        }
+    }
+    Ok(())
+}
+
+/// The settings of an IPC namespace, but for those of message queues.
+const IPC_SYSCTLS: [&str; 8] = [
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+];
 
 /// Whether the container is in the host's network namespace.
 pub fn is_host_network(host: &HostConfig) -> bool {

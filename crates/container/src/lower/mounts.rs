@@ -57,6 +57,11 @@ fn shm(mounts: &mut Vec<Mount>, host: &HostConfig) {
         mounts.retain(|mount| mount.destination() != Path::new(SHM));
         return;
     }
+    if host.ipc_mode == "host" {
+        mounts.retain(|mount| mount.destination() != Path::new(SHM));
+        mounts.push(bind(SHM, PathBuf::from(SHM), true, "rprivate"));
+        return;
+    }
     let size = if host.shm_size > 0 {
         host.shm_size
     } else {

@@ -22,7 +22,7 @@ pub(super) fn apply(spec: &mut Spec, record: &Record, identity: &Identity) {
     };
     let mut user = User::default();
     user.set_uid(identity.uid).set_gid(identity.gid);
-    user.set_additional_gids((!identity.groups.is_empty()).then(|| identity.groups.clone()));
+    user.set_additional_gids(Some(groups(identity)));
     process
         .set_args(Some(words))
         .set_env(Some(environment(record, &identity.home)))
@@ -41,6 +41,15 @@ pub(super) fn apply(spec: &mut Spec, record: &Record, identity: &Identity) {
         process.set_oom_score_adj(Some(record.host_config.oom_score_adj));
     }
     spec.set_process(Some(process));
+}
+
+/// The supplementary groups, the user's own among them: without it a process that changes its group would
+/// escape what a file's mode denies to that group.
+fn groups(identity: &Identity) -> Vec<u32> {
+    let others = identity.groups.iter().filter(|gid| **gid != identity.gid);
+    std::iter::once(identity.gid)
+        .chain(others.copied())
+        .collect()
 }
 
 /// The environment of the container's process: docker's own variables, each replaced in its place or removed

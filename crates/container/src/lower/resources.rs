@@ -2,15 +2,19 @@
 
 use crate::error::{Error, Result};
 use crate::host_config::HostConfig;
+use crate::record::Record;
 use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxDevice, LinuxMemory, LinuxPids, LinuxResources, PosixRlimit,
     PosixRlimitBuilder, PosixRlimitType, Spec,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Docker's least memory limit.
 const LEAST_MEMORY: i64 = 6 << 20;
 const CPU_PERIOD_MICROSECONDS: i64 = 100_000;
+/// One processor in the unit of `NanoCpus`, and docker's least share of one.
+const NANO_CPUS: i64 = 1_000_000_000;
+const LEAST_NANO_CPUS: i64 = 10_000_000;
 
 pub(super) fn check(host: &HostConfig) -> Result<()> {
     if host.memory != 0 && host.memory < LEAST_MEMORY {
@@ -23,10 +27,18 @@ pub(super) fn check(host: &HostConfig) -> Result<()> {
             "Minimum memoryswap limit should be larger than memory limit, see usage".to_owned(),
         ));
     }
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let most = i64::try_from(processors).map_or(i64::MAX, |count| count.saturating_mul(NANO_CPUS));
+    if host.nano_cpus != 0 && !(LEAST_NANO_CPUS..=most).contains(&host.nano_cpus) {
+        return Err(Error::Invalid(format!(
+            "Range of CPUs is from 0.01 to {processors}.00, as there are only {processors} CPUs available"
+        )));
+    }
     limits(host).map(drop)
 }
 
-pub(super) fn apply(spec: &mut Spec, host: &HostConfig, devices: &[LinuxDevice]) -> Result<()> {
+pub(super) fn apply(spec: &mut Spec, record: &Record, devices: &[LinuxDevice]) -> Result<()> {
+    let host = &record.host_config;
     let rlimits = limits(host)?;
     if let Some(process) = spec.process_mut()
         && !rlimits.is_empty()
@@ -62,10 +74,17 @@ pub(super) fn apply(spec: &mut Spec, host: &HostConfig, devices: &[LinuxDevice])
         all.extend(devices.iter().cloned());
         linux.set_devices(Some(all));
     }
-    if !host.cgroup_parent.is_empty() {
-        linux.set_cgroups_path(Some(PathBuf::from(&host.cgroup_parent)));
+    if let Some(path) = cgroups_path(record) {
+        linux.set_cgroups_path(Some(path));
     }
     Ok(())
+}
+
+/// The container's own group below the parent that the request names: what is in it is killed with the
+/// container.
+pub(crate) fn cgroups_path(record: &Record) -> Option<PathBuf> {
+    let parent = Path::new(&record.host_config.cgroup_parent);
+    (!parent.as_os_str().is_empty()).then(|| parent.join(record.id.as_str()))
 }
 
 fn memory(host: &HostConfig) -> Option<LinuxMemory> {

@@ -409,3 +409,49 @@ fn bad_requests_are_found_at_creation() {
     );
     assert!(check(&HostConfig::default()).is_ok());
 }
+
+#[test]
+fn the_group_is_the_containers_own_below_the_parent() {
+    let path = |parent: &str| {
+        let spec = lower(|record| parent.clone_into(&mut record.host_config.cgroup_parent));
+        let path = spec.linux().as_ref().unwrap().cgroups_path().clone();
+        path.map(|path| path.display().to_string())
+    };
+    let id = record().id;
+    assert_eq!(path(""), None);
+    assert_eq!(path("system.slice"), Some(format!("system.slice/{id}")));
+    assert_eq!(path("/"), Some(format!("/{id}")));
+}
+
+#[test]
+fn kernel_settings_of_the_host_are_refused() {
+    let checked = |name: &str, network: &str, ipc: &str| {
+        let host = HostConfig {
+            sysctls: [(name.to_owned(), "1".to_owned())].into(),
+            network_mode: network.to_owned(),
+            ipc_mode: ipc.to_owned(),
+            ..HostConfig::default()
+        };
+        check(&host).err().map(|error| error.to_string())
+    };
+    for name in ["net.ipv4.ip_forward", "kernel.shmmax", "fs.mqueue.msg_max"] {
+        assert_eq!(checked(name, "none", "private"), None, "{name}");
+    }
+    let cases = [
+        (
+            "net/ipv4/ip_forward",
+            "sysctl \"net/ipv4/ip_forward\" not allowed in host network namespace",
+        ),
+        (
+            "kernel.shmmax",
+            "sysctl \"kernel.shmmax\" is not allowed in the hosts ipc namespace",
+        ),
+        (
+            "kernel.core_pattern",
+            "sysctl \"kernel.core_pattern\" is not in a separate kernel namespace",
+        ),
+    ];
+    for (name, expected) in cases {
+        assert_eq!(checked(name, "host", "host").as_deref(), Some(expected));
+    }
+}

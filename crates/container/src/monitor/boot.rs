@@ -88,7 +88,8 @@ pub(super) fn boot(arguments: &Arguments) -> Result<Boot, Failure> {
         .ok_or_else(|| Error::NotFound(arguments.id.to_string()))?;
     // With the lock in hand, a state that says it lives tells of a monitor that was killed.
     if home.ended_state()?.is_some() {
-        lapstrake_runtime::cleanup(record.id.as_str()).ok();
+        let group = lower::cgroups_path(&record);
+        lapstrake_runtime::cleanup(record.id.as_str(), group.as_deref()).ok();
     }
     let started = launch(arguments, &home, &record).and_then(|(running, runtime)| {
         let state = State {
@@ -97,8 +98,10 @@ pub(super) fn boot(arguments: &Arguments) -> Result<Boot, Failure> {
             started_at: clock::now(),
             ..State::default()
         };
+        // The door first: whoever reads that it runs finds it.
+        let listener = listen(&home)?;
         home.write_state(&state, false)?;
-        Ok((running, runtime, state, listen(&home)?))
+        Ok((running, runtime, state, listener))
     });
     let root = arguments.root.clone();
     match started {
@@ -267,8 +270,10 @@ fn devices(record: &Record) -> Result<Vec<LinuxDevice>, Error> {
                 "error gathering device information while adding custom device {path:?}: {why}"
             ))
         };
-        let stat = rustix::fs::stat(path.as_str())
-            .map_err(|errno| gather(&std::io::Error::from(errno).to_string().to_lowercase()))?;
+        let stat = rustix::fs::stat(path.as_str()).map_err(|errno| {
+            let text = std::io::Error::from(errno).to_string().to_lowercase();
+            gather(text.split(" (os error").next().unwrap_or_default())
+        })?;
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::CharacterDevice => LinuxDeviceType::C,
             FileType::BlockDevice => LinuxDeviceType::B,

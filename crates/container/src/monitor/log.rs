@@ -18,6 +18,8 @@ pub(super) struct Log {
     partial: [Vec<u8>; 2],
     /// Lines on their way to the file.
     lines: Vec<u8>,
+    /// The file may end within a line: the next one begins on a new one.
+    torn: bool,
 }
 
 impl Log {
@@ -28,6 +30,7 @@ impl Log {
             file: None,
             partial: [Vec::new(), Vec::new()],
             lines: Vec::new(),
+            torn: false,
         }
     }
 
@@ -85,7 +88,10 @@ impl Log {
                 path.and_then(|path| OpenOptions::new().append(true).create(true).open(path).ok());
         }
         if let Some(file) = &mut self.file {
-            file.write_all(&self.lines).ok();
+            if self.torn {
+                self.lines.insert(0, b'\n');
+            }
+            self.torn = file.write_all(&self.lines).is_err();
         }
         self.lines.clear();
     }
@@ -119,35 +125,62 @@ fn escape(out: &mut Vec<u8>, text: &[u8]) {
 
 /// Copies what needs no escape in whole runs.
 fn escape_valid(out: &mut Vec<u8>, text: &str) {
-    let mut rest = text;
-    while let Some(at) = rest.find(needs_escape) {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest
+        .iter()
+        .position(|byte| MAY_NEED_ESCAPE[usize::from(*byte)])
+    {
         let (plain, tail) = rest.split_at(at);
-        out.extend_from_slice(plain.as_bytes());
-        let mut characters = tail.chars();
-        match characters.next() {
-            Some(character @ ('"' | '\\')) => out.extend_from_slice(&[b'\\', character as u8]),
-            Some('\n') => out.extend_from_slice(b"\\n"),
-            Some('\r') => out.extend_from_slice(b"\\r"),
-            Some(character) => escape_unicode(out, u32::from(character)),
-            None => {}
-        }
-        rest = characters.as_str();
+        out.extend_from_slice(plain);
+        let length = escape_first(out, tail);
+        rest = tail.get(length..).unwrap_or_default();
     }
-    out.extend_from_slice(rest.as_bytes());
+    out.extend_from_slice(rest);
 }
 
-fn needs_escape(character: char) -> bool {
-    matches!(
-        character,
-        '\0'..='\x1f' | '"' | '\\' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}'
-    )
+/// Bytes that are escaped, and the first byte of the characters of three bytes that may be.
+const MAY_NEED_ESCAPE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(byte, 0..0x20 | 0x22 | 0x26 | 0x3c | 0x3e | 0x5c | 0xe2);
+        byte += 1;
+    }
+    table
+};
+
+/// Writes the first character, which may need an escape; its length.
+fn escape_first(out: &mut Vec<u8>, text: &[u8]) -> usize {
+    match text {
+        [b'\n', ..] => out.extend_from_slice(b"\\n"),
+        [b'\r', ..] => out.extend_from_slice(b"\\r"),
+        [byte @ (b'"' | b'\\'), ..] => out.extend_from_slice(&[b'\\', *byte]),
+        [0xe2, 0x80, 0xa8, ..] => {
+            out.extend_from_slice(b"\\u2028");
+            return 3;
+        }
+        [0xe2, 0x80, 0xa9, ..] => {
+            out.extend_from_slice(b"\\u2029");
+            return 3;
+        }
+        [0xe2, ..] => out.push(0xe2),
+        [byte, ..] => out.extend_from_slice(&[
+            b'\\',
+            b'u',
+            b'0',
+            b'0',
+            hex_digit(byte >> 4),
+            hex_digit(byte & 15),
+        ]),
+        [] => {}
+    }
+    1
 }
 
-fn escape_unicode(out: &mut Vec<u8>, code: u32) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.extend_from_slice(b"\\u");
-    for shift in [12, 8, 4, 0] {
-        out.extend(DIGITS.get((code >> shift & 15) as usize));
+fn hex_digit(value: u8) -> u8 {
+    match value {
+        0..=9 => b'0' + value,
+        _ => b'a' + (value - 10),
     }
 }
 

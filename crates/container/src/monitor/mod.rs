@@ -10,6 +10,9 @@
 //! 5. records the end (or removes the container), gives the lock back, tells every client, and goes once
 //!    they have taken what is theirs.
 //!
+//! `SIGTERM` has it stop the container, by force when that takes too long. A container whose folder was
+//! taken away is killed: nobody could reach it any more.
+//!
 //! A client that does not read holds the container's output back, as a full pipe would: the starter for as
 //! long as it likes, one that attached later for [`STALL_LIMIT`], after which it is cut off. Nothing is kept
 //! beyond [`HIGH_WATER`] bytes for a client.

@@ -6,7 +6,7 @@ use super::log::Log;
 use super::stdin::{Stdin, Taken};
 use crate::frame::Frame;
 use crate::home::Home;
-use crate::lifecycle::stop_signal;
+use crate::lifecycle::{stop_patience, stop_signal};
 use crate::logs::Stream;
 use crate::record::{Record, State, Status};
 use crate::{clock, remove};
@@ -32,10 +32,15 @@ pub(super) const SIGNALS: [i32; 5] = [SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM]
 
 /// Bytes read from the container at once.
 const CHUNK: usize = 64 << 10;
-/// How long output may still come after the end, from a process that has the pipe and no end.
+/// How long nothing may come after the end before the output counts as complete, when some process still
+/// has the pipe.
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+/// How long such a process is listened to at most.
+const DRAIN_TOTAL: Duration = Duration::from_secs(10);
 /// How often clients that stand in the way are looked at.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the container's folder is looked for: without it nobody can reach the container any more.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// Clients at one time.
 const CLIENT_LIMIT: usize = 256;
 
@@ -78,6 +83,11 @@ pub(super) struct Pump {
     log: Log,
     exit: Option<i32>,
     drained_by: Option<Duration>,
+    drained_for_sure_by: Duration,
+    /// When patience with a container that was asked to stop ends.
+    killed_by: Option<Duration>,
+    /// When its folder is looked for next.
+    next_look: Duration,
     buffer: Vec<u8>,
 }
 
@@ -106,6 +116,9 @@ impl Pump {
             log,
             exit: None,
             drained_by: None,
+            drained_for_sure_by: Duration::MAX,
+            killed_by: None,
+            next_look: clock::monotonic().saturating_add(LOOK_INTERVAL),
             buffer: vec![0; CHUNK],
         }
     }
@@ -116,6 +129,7 @@ impl Pump {
                 self.handle(token, flags);
             }
             self.watch_clients();
+            self.watch_container();
         }
         self.finish();
     }
@@ -135,12 +149,17 @@ impl Pump {
         self.exit.is_none() && self.clients.iter().any(|(_, client)| client.is_congested())
     }
 
-    fn timeout(&self) -> Option<Timespec> {
-        let watched = self.exit.is_some() || self.is_congested();
-        watched.then_some(Timespec {
-            tv_sec: i64::try_from(WATCH_INTERVAL.as_secs()).unwrap_or(1),
+    fn timeout(&self) -> Timespec {
+        let watched = self.exit.is_some() || self.killed_by.is_some() || self.is_congested();
+        let interval = if watched {
+            WATCH_INTERVAL
+        } else {
+            LOOK_INTERVAL
+        };
+        Timespec {
+            tv_sec: i64::try_from(interval.as_secs()).unwrap_or(1),
             tv_nsec: 0,
-        })
+        }
     }
 
     fn poll(&self) -> Vec<(Token, PollFlags)> {
@@ -177,7 +196,7 @@ impl Pump {
             fds.push(PollFd::from_borrowed_fd(client.fd(), PollFlags::IN | out));
         }
         // Interrupted or out of memory: the next round tries again.
-        if rustix::event::poll(&mut fds, self.timeout().as_ref()).is_err() {
+        if rustix::event::poll(&mut fds, Some(&self.timeout())).is_err() {
             return Vec::new();
         }
         let ready = tokens.into_iter().zip(fds.iter().map(PollFd::revents));
@@ -208,17 +227,42 @@ impl Pump {
             // Without a process namespace of its own the others live on: the container is their all.
             self.running.kill_all().ok();
         }
-        self.drained_by = Some(clock::monotonic().saturating_add(DRAIN_LIMIT));
+        let now = clock::monotonic();
+        self.drained_by = Some(now.saturating_add(DRAIN_LIMIT));
+        self.drained_for_sure_by = now.saturating_add(DRAIN_TOTAL);
         let taken = self.stdin.abandon();
         self.credit(&taken);
     }
 
-    /// The host is going down, say: the container is asked to stop as its configuration wants it.
+    /// The host is going down, say: the container is asked to stop as its configuration wants it, and is
+    /// killed when it takes too long.
     fn read_signals(&mut self) {
         while let Ok(Some(received)) = self.signals.read() {
-            if received.signal == SIGTERM && self.exit.is_none() {
-                self.running.signal(stop_signal(&self.record)).ok();
+            if received.signal != SIGTERM || self.exit.is_some() {
+                continue;
             }
+            self.resume().ok();
+            self.running.signal(stop_signal(&self.record)).ok();
+            if self.killed_by.is_none() {
+                let patience = stop_patience(&self.record);
+                self.killed_by = patience.map(|by| clock::monotonic().saturating_add(by));
+            }
+        }
+    }
+
+    /// Ends a container whose time is up, and one whose folder was taken away.
+    fn watch_container(&mut self) {
+        if self.exit.is_some() {
+            return;
+        }
+        let now = clock::monotonic();
+        let mut is_over = self.killed_by.is_some_and(|by| now >= by);
+        if now >= self.next_look {
+            self.next_look = now.saturating_add(LOOK_INTERVAL);
+            is_over |= rustix::fs::fstat(&self.lock).is_ok_and(|stat| stat.st_nlink == 0);
+        }
+        if is_over {
+            self.signal(SIGKILL).ok();
         }
     }
 
@@ -256,7 +300,8 @@ impl Pump {
             client.push_output(stream == Stream::Stderr, bytes);
         }
         if self.exit.is_some() {
-            self.drained_by = Some(clock::monotonic().saturating_add(DRAIN_LIMIT));
+            let by = clock::monotonic().saturating_add(DRAIN_LIMIT);
+            self.drained_by = Some(by.min(self.drained_for_sure_by));
         }
     }
 
@@ -429,9 +474,8 @@ impl Pump {
             // What is left of a control group is swept with the container's next start or removal.
             None => drop(self.running.delete()),
         }
-        // The door goes before the lock, so that the next monitor finds neither.
-        boot::close_door(&self.home).ok();
-        drop(self.listener);
+        // Who has knocked already hears of the end; who comes later finds it recorded, and no door.
+        self.accept();
         let trash = if self.record.host_config.auto_remove {
             remove::discard(&self.root, &self.record, true).ok()
         } else {
@@ -446,6 +490,9 @@ impl Pump {
             self.home.write_state(&state, true).ok();
             None
         };
+        // The door goes before the lock, so that the next monitor finds neither.
+        boot::close_door(&self.home).ok();
+        drop(self.listener);
         drop(self.lock);
         say_goodbye(self.clients, code);
         if let Some(trash) = trash {

@@ -307,6 +307,10 @@ impl Stage<'_> {
         let program = program::find(&self.plan.arguments, &environment)?;
         self.die_with_parent()?;
         process::close_on_exec_from(3).map_err(failed("error closing descriptors"))?;
+        // Until the command is executed, other processes of the container, who are of the same user
+        // from the next line on, must not reach this program or its descriptors.
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+            .map_err(failed("error protecting the process"))?;
         credentials.restrict(self.plan.filter.as_ref())?;
         if self.launch.init {
             become_reaper()?;
@@ -332,6 +336,8 @@ impl Stage<'_> {
 fn become_reaper() -> Result<(), StartError> {
     let what = "error creating the process below init";
     let mask = signal::set_mask(&signal::SignalSet::full()).map_err(failed(what))?;
+    // Before there is a child that could look at this process.
+    reaper::prepare().map_err(failed(what))?;
     match process::fork_plain().map_err(failed(what))? {
         Some(child) => reaper::run(child),
         None => {

@@ -26,14 +26,16 @@ const NODES: [(&str, i64, i64); 6] = [
 ];
 
 /// The links of every container.
-const LINKS: [(&str, &str); 6] = [
+const LINKS: [(&str, &str); 5] = [
     ("/proc/self/fd", "fd"),
     ("/proc/self/fd/0", "stdin"),
     ("/proc/self/fd/1", "stdout"),
     ("/proc/self/fd/2", "stderr"),
-    ("/proc/kcore", "core"),
     ("pts/ptmx", "ptmx"),
 ];
+
+/// What `/dev/core` leads to.
+const KCORE: &str = "/proc/kcore";
 
 /// Which devices a container may use.
 #[derive(Debug)]
@@ -128,7 +130,9 @@ pub(super) fn furnish(
         below_dev.set_path(below.to_owned());
         make(dev.as_fd(), &below_dev, restricted)?;
     }
-    for (target, name) in LINKS {
+    // Not every kernel has it.
+    let core = Path::new(KCORE).exists().then_some((KCORE, "core"));
+    for (target, name) in LINKS.into_iter().chain(core) {
         match rustix::fs::symlinkat(target, &dev, name) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno.into()),

@@ -13,8 +13,9 @@ use rustix::mount::MountFlags;
 use crate::error::{StartError, failed};
 use crate::launch::{OverlaySpec, RootFs};
 
-/// The most read-only layers of an overlay, as docker has it.
-const LOWERS_LIMIT: usize = 127;
+/// The most read-only trees of an overlay: docker's 127 layers of an image, and one of mount points below
+/// them.
+const LOWERS_LIMIT: usize = 128;
 
 /// Overlay's features that would make `upper` something else than a plain layer.
 const PLAIN: [&str; 4] = ["redirect_dir", "metacopy", "index", "xino"];

@@ -81,7 +81,7 @@ fn privileged_groups_of_a_killed_starter_are_swept() {
             );
             // Still running: it is killed.
             let id = launch.id.clone();
-            let sweeper = std::thread::spawn(move || crate::cleanup(&id));
+            let sweeper = std::thread::spawn(move || crate::cleanup(&id, None));
             assert_eq!(running.wait().expect("killed").signal, Some(9));
             sweeper.join().expect("no panic").expect("swept");
             assert!(
@@ -91,6 +91,46 @@ fn privileged_groups_of_a_killed_starter_are_swept() {
                     .chain(&cgroup.v1)
                     .any(|group| group.exists())
             );
+        },
+    );
+}
+
+#[test]
+fn privileged_processes_in_the_hosts_namespace_end_with_the_container() {
+    staged(
+        "tests::limits::privileged_processes_in_the_hosts_namespace_end_with_the_container",
+        || {
+            if hierarchy() == Hierarchy::None {
+                return;
+            }
+            let scratch = Scratch::new("hostpid");
+            let overlay = busybox(&scratch, 1);
+            let script = "setsid sh -c 'while :; do sleep 100; done' >/dev/null 2>&1 & echo $!";
+            let mut spec = spec_of(&["sh", "-c", script]);
+            without_namespace(&mut spec, LinuxNamespaceType::Pid);
+            let launch = launch_of("hostpid", spec, &overlay);
+            let mut running = start(&launch).expect("starts");
+            let ChildStdio::Pipes { stdout, .. } =
+                std::mem::replace(&mut running.stdio, ChildStdio::None)
+            else {
+                panic!("no pipes");
+            };
+            let mut pid = String::new();
+            fs::File::from(stdout)
+                .read_to_string(&mut pid)
+                .expect("output");
+            let process = Path::new("/proc").join(pid.trim());
+            assert_eq!(running.wait().expect("an exit").code, 0);
+            assert!(process.join("exe").read_link().is_ok());
+            running.kill_all().expect("killed");
+            for _ in 0..200 {
+                if process.join("exe").read_link().is_err() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            assert!(process.join("exe").read_link().is_err());
+            running.delete().expect("nothing left");
         },
     );
 }

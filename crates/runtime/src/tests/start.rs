@@ -325,13 +325,13 @@ fn privileged_file_over_directory_has_dockers_words() {
 fn privileged_many_layers_both_ways() {
     staged("tests::start::privileged_many_layers_both_ways", || {
         let scratch = Scratch::new("layers");
-        let overlay = busybox(&scratch, 127);
+        let overlay = busybox(&scratch, 128);
         let launch = launch_of(
             "layers",
             spec_of(&["sh", "-c", "ls / | grep -c layer"]),
             &overlay,
         );
-        assert_eq!(finish(start(&launch).expect("starts")).out, "127\n");
+        assert_eq!(finish(start(&launch).expect("starts")).out, "128\n");
         drop(scratch);
 
         let scratch = Scratch::new("old-way");
@@ -384,7 +384,7 @@ fn privileged_nothing_is_left_when_the_starter_is_killed() {
             );
             let mounts = fs::read_to_string("/proc/self/mounts").expect("mounts");
             assert!(!mounts.contains("lap-rt-orphan"));
-            crate::cleanup(&launch.id).expect("nothing to do");
+            crate::cleanup(&launch.id, None).expect("nothing to do");
         },
     );
 }

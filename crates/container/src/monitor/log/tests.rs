@@ -75,3 +75,20 @@ fn nothing_is_kept_where_nothing_is_wanted() {
     log.write(Stream::Stdout, b"text\n", "T");
     log.finish("T");
 }
+
+#[test]
+fn a_line_that_a_full_disk_tore_costs_no_other() {
+    let scratch = Scratch::new("torn");
+    let path = scratch.0.join("json.log");
+    let mut log = Log::new(Some(path.clone()));
+    log.file = Some(OpenOptions::new().append(true).open("/dev/full").unwrap());
+    log.write(Stream::Stdout, b"lost\n", "now");
+    std::fs::write(&path, "{\"log\":\"lo").unwrap();
+    log.file = Some(OpenOptions::new().append(true).open(&path).unwrap());
+    log.write(Stream::Stdout, b"kept\n", "now");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(
+        text,
+        "{\"log\":\"lo\n{\"log\":\"kept\\n\",\"stream\":\"stdout\",\"time\":\"now\"}\n"
+    );
+}
