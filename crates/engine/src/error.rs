@@ -124,6 +124,14 @@ impl Error {
         self
     }
 
+    /// The same error with this action, unless a better one is known.
+    pub(crate) fn or_hint(self, hint: &str) -> Self {
+        match self.hint {
+            Some(_) => self,
+            None => self.with_hint(hint),
+        }
+    }
+
     /// The same error from another place.
     pub fn with_origin(mut self, origin: Origin) -> Self {
         self.origin = origin;
@@ -133,11 +141,11 @@ impl Error {
     /// What helps when the disk of the store is full or cannot be written.
     fn with_disk_hint(self) -> Self {
         match self.kind {
-            ErrorKind::NoSpace => self.with_hint(
+            ErrorKind::NoSpace => self.or_hint(
                 "make room on that disk: `lap system df` shows what the store holds, `lap rm` and \
                  `lap rmi` remove from it",
             ),
-            ErrorKind::ReadOnly => self.with_hint(
+            ErrorKind::ReadOnly => self.or_hint(
                 "let the disk be mounted so that it can be written, or name another store with \
                  `lap --root`",
             ),
@@ -214,10 +222,11 @@ impl From<lapstrake_image::Error> for Error {
             Kind::Io => ErrorKind::Internal,
         };
         let made = Self::new(kind, error.message());
-        match error.hint().map(str::to_owned) {
-            Some(hint) => made.with_hint(hint).with_source(error),
-            None => made.with_disk_hint().with_source(error),
-        }
+        let made = match error.hint() {
+            Some(hint) => made.with_hint(hint),
+            None => made.with_disk_hint(),
+        };
+        made.with_source(error)
     }
 }
 
@@ -258,7 +267,14 @@ impl From<lapstrake_container::Error> for Error {
 
 impl From<lapstrake_store::Error> for Error {
     fn from(error: lapstrake_store::Error) -> Self {
-        lapstrake_image::Error::from(error).into()
+        use lapstrake_store::Error as Failed;
+        let hint = match &error {
+            Failed::NotAStore { .. } => "name a store, or an empty folder, with `lap --root`",
+            Failed::NewerVersion { .. } => "use the version of lap that wrote it, or a later one",
+            Failed::Damaged { .. } => "`lap system check --repair` mends what can be mended",
+            _ => return lapstrake_image::Error::from(error).into(),
+        };
+        Self::from(lapstrake_image::Error::from(error)).or_hint(hint)
     }
 }
 

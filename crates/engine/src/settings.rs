@@ -6,6 +6,7 @@
 
 use crate::error::{Error, ErrorKind, Origin};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The values in force.
@@ -79,7 +80,7 @@ pub struct Inputs {
 
 /// The keys of daemon.json that Lapstrake acts on.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", expecting = "an object")]
 struct File {
     registry_mirrors: Option<Vec<String>>,
     insecure_registries: Option<Vec<String>>,
@@ -89,7 +90,26 @@ struct File {
     data_root: Option<PathBuf>,
     default_runtime: Option<String>,
     debug: Option<bool>,
+    #[serde(flatten)]
+    others: BTreeMap<String, serde_json::Value>,
 }
+
+/// The other keys that docker's daemon knows; they are accepted and not used.
+const OTHER_KEYS: &str = "\
+    add-runtime allow-direct-routing allow-nondistributable-artifacts api-cors-header \
+    authorization-plugins bip bip6 bridge bridge-accept-fwmark builder cdi-spec-dirs cgroup-parent \
+    cluster-advertise cluster-store cluster-store-opts containerd containerd-namespace \
+    containerd-plugins-namespace cri-containerd default-address-pools default-cgroupns-mode \
+    default-gateway default-gateway-v6 default-ipc-mode default-network-opts default-shm-size \
+    default-ulimits deprecated-key-path dns dns-opts dns-search exec-opts exec-root experimental \
+    features firewall-backend fixed-cidr fixed-cidr-v6 graph group host-gateway-ip host-gateway-ips \
+    hosts http-proxy https-proxy icc init init-path ip ip-forward ip-forward-no-drop ip-masq \
+    ip6tables iptables ipv6 isolation labels live-restore log-driver log-format log-level log-opts \
+    metrics-addr min-api-version mtu network-control-plane-mtu network-diagnostic-port \
+    no-new-privileges no-proxy node-generic-resources nri-opts oom-score-adjust pidfile proxies \
+    raw-logs rootless runtimes seccomp-profile selinux-enabled shutdown-timeout storage-driver \
+    storage-opts swarm-default-advertise-addr swarm-raft-election-tick swarm-raft-heartbeat-tick tls \
+    tlscacert tlscert tlskey tlsverify userland-proxy userland-proxy-path userns-remap validate";
 
 /// Where daemon.json is looked for when nothing else is said.
 pub const CONFIG_FILES: [&str; 2] = ["/etc/lapstrake/daemon.json", "/etc/docker/daemon.json"];
@@ -250,15 +270,35 @@ fn read_file(candidates: &[PathBuf]) -> Result<(Option<PathBuf>, File), Error> {
         if text.iter().all(u8::is_ascii_whitespace) {
             return Ok((Some(path.clone()), File::default()));
         }
-        let file = serde_json::from_slice(&text).map_err(|error| {
+        let file = parse_file(&text).map_err(|error| {
             client_error(format!(
                 "unable to configure the Docker daemon with file {}: {error}",
                 path.display()
             ))
+            .with_hint(format!("correct `{}`, or remove it", path.display()))
         })?;
         return Ok((Some(path.clone()), file));
     }
     Ok((None, File::default()))
+}
+
+/// Reads daemon.json. Keys that docker does not know either are refused: they are misspelt.
+fn parse_file(text: &[u8]) -> Result<File, String> {
+    let file: File = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let is_known = |key: &str| OTHER_KEYS.split(' ').any(|known| known == key);
+    let unknown: Vec<&str> = file
+        .others
+        .keys()
+        .map(String::as_str)
+        .filter(|key| !is_known(key))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(file);
+    }
+    Err(format!(
+        "the following directives don't match any configuration option: {}",
+        unknown.join(", ")
+    ))
 }
 
 fn client_error(message: String) -> Error {

@@ -1,5 +1,7 @@
 //! Operations on a store of their own, against a registry of the test kit.
 
+mod push;
+
 use crate::ops::{self, Filters, ListImages, PullRequest, PushRequest, Removed, RmiRequest};
 use crate::settings::{Inputs, Settings};
 use crate::transfer::{Family, NewImage, record};

@@ -2,17 +2,18 @@
 //! one place where a new image becomes a manifest, a configuration and an entry of the index.
 
 use crate::Engine;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use lapstrake_registry::client::{Client, Options, Proxy};
 use lapstrake_registry::credentials::DockerConfig;
 use lapstrake_spec::{Descriptor, Digest, ImageConfig, Manifest, MediaType, Reference};
-use lapstrake_store::{Entry, Lease};
+use lapstrake_store::{Entry, Lease, Store};
 use std::sync::Arc;
 
 /// A registry client with the settings in force.
 pub(crate) fn client(engine: &Engine) -> Result<Client, Error> {
     let settings = engine.settings();
-    let credentials = DockerConfig::load(&settings.config_dir)?;
+    // The command line has warned of a file that cannot be read.
+    let credentials = DockerConfig::load_or_empty(&settings.config_dir);
     let options = Options {
         certs_dirs: settings.certs_dirs.clone(),
         insecure_registries: settings.insecure_registries.clone(),
@@ -113,6 +114,7 @@ pub(crate) struct NewImage {
 /// Writes configuration and manifest and enters the image in the index; the result is its id.
 pub(crate) fn record(engine: &Engine, new: NewImage, lease: &Lease) -> Result<Digest, Error> {
     let store = engine.store()?;
+    hold_layers(store, &new, lease)?;
     let raw = new.config.to_bytes();
     let config = Descriptor::of(new.family.config(), &raw);
     lease.protect(std::slice::from_ref(&config.digest))?;
@@ -139,6 +141,25 @@ pub(crate) fn record(engine: &Engine, new: NewImage, lease: &Lease) -> Result<Di
         Ok::<_, Error>(())
     })?;
     Ok(config.digest)
+}
+
+/// Keeps the layers from now on, and makes sure that nobody has collected one before: those of a
+/// container's image are only safe as long as the container is there.
+fn hold_layers(store: &Store, new: &NewImage, lease: &Lease) -> Result<(), Error> {
+    let blobs = new.layers.iter().map(|layer| &layer.digest);
+    let all: Vec<Digest> = blobs
+        .clone()
+        .chain(&new.config.rootfs.diff_ids)
+        .cloned()
+        .collect();
+    lease.protect(&all)?;
+    for digest in blobs {
+        if !store.has_blob(digest)? {
+            let text = format!("layer {digest} was removed meanwhile");
+            return Err(Error::new(ErrorKind::Conflict, text));
+        }
+    }
+    Ok(())
 }
 
 /// A manifest of this family for these blobs.

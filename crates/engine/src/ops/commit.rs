@@ -84,21 +84,20 @@ fn layer_of(
     container: &Container,
     pause: bool,
 ) -> Result<NewLayer, Error> {
+    let (store, snapshot) = (engine.store()?, containers.snapshot(&container.record.id)?);
     let paused = pause && container.state.status == lapstrake_container::Status::Running;
     if paused {
         containers.pause(&container.record.id)?;
     }
-    let snapshot = containers.snapshot(&container.record.id)?;
     let mut entries = 0;
-    let layer = engine.store()?.layer_from_writer(|out| {
-        let stats = snapshot
-            .diff_tar(out)
-            .map_err(|error| std::io::Error::other(error.to_string()))?;
+    let layer = store.layer_from_writer(|out| {
+        let stats = snapshot.diff_tar(out).map_err(std::io::Error::from)?;
         entries = stats.entries;
         Ok(())
     });
     if paused {
-        containers.unpause(&container.record.id)?;
+        // It may have ended meanwhile, or somebody else let it go on: no reason to lose the layer.
+        containers.unpause(&container.record.id).ok();
     }
     Ok(NewLayer { entries, ..layer? })
 }

@@ -13,6 +13,7 @@ use lapstrake_spec::{ContainerConfig, Digest};
 use lapstrake_store::Images;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 /// What `ps` asks for.
@@ -376,10 +377,7 @@ pub fn inspect_container(
         .join("containers")
         .join(found.record.id.as_str());
     let path = |name: &str| folder.join(name).display().to_string();
-    let lowers = engine
-        .store()?
-        .lowers(&found.record.layers)
-        .unwrap_or_default();
+    let graph_driver = container_graph_driver(engine, &folder, &found)?;
     let Container { record, state } = found;
     let status = state.status;
     Ok(InspectedContainer {
@@ -408,7 +406,7 @@ pub fn inspect_container(
                 Endpoint::default(),
             )]),
         },
-        graph_driver: graph_driver(lowers),
+        graph_driver,
         size_rw: sizes.as_ref().map(|sizes| sizes.writable),
         size_root_fs: sizes.as_ref().map(|sizes| sizes.total),
         id: record.id.to_string(),
@@ -428,6 +426,36 @@ pub fn inspect_container(
         mounts: record.mounts,
         config: record.config,
     })
+}
+
+/// The folders of a container's overlay. It is mounted nowhere but in the container itself: while that
+/// runs, its root is reached through its process.
+fn container_graph_driver(
+    engine: &Engine,
+    folder: &Path,
+    container: &Container,
+) -> Result<GraphDriver, Error> {
+    let lowers = engine
+        .store()?
+        .lowers(&container.record.layers)
+        .unwrap_or_default();
+    let mut driver = graph_driver(lowers);
+    let mut image = driver.data.take().unwrap_or_default();
+    let mut data: BTreeMap<String, String> = BTreeMap::new();
+    let below: Vec<String> = [image.remove("UpperDir"), image.remove("LowerDir")]
+        .into_iter()
+        .flatten()
+        .collect();
+    data.insert("LowerDir".to_owned(), below.join(":"));
+    if container.state.status.is_alive() {
+        let root = format!("/proc/{}/root", container.state.pid);
+        data.insert("MergedDir".to_owned(), root);
+    }
+    for (role, name) in [("UpperDir", "upper"), ("WorkDir", "work")] {
+        data.insert(role.to_owned(), folder.join(name).display().to_string());
+    }
+    driver.data = Some(data);
+    Ok(driver)
 }
 
 /// Starts a container and takes part in its streams.
@@ -455,9 +483,23 @@ pub fn stop(
 
 /// Sends a signal to the container's first process.
 pub fn kill(engine: &Engine, container: &str, signal: &str) -> Result<(), Error> {
+    use lapstrake_container::Error as Failed;
     let containers = engine.containers()?;
-    let found = containers.find(container)?;
-    Ok(containers.kill(&found.record.id, signal)?)
+    let killed = containers
+        .find(container)
+        .and_then(|found| containers.kill(&found.record.id, signal));
+    killed.map_err(|error| match error {
+        // Named as typed, as docker does.
+        Failed::KillNotRunning { id, .. } => Error::from(Failed::KillNotRunning {
+            typed: container.to_owned(),
+            id,
+        }),
+        Failed::NotFound(_) => Error::new(
+            ErrorKind::NotFound,
+            format!("Cannot kill container: {container}: {error}"),
+        ),
+        other => Error::from(other),
+    })
 }
 
 /// Waits until the container has ended; the status it ended with.

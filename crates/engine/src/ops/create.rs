@@ -80,6 +80,10 @@ pub fn create(engine: &Engine, request: &CreateRequest, id: Digest) -> Result<Cr
         })
         .collect();
     lease.protect(&protected(&layers))?;
+    // Nobody has removed and collected it before that.
+    if store.images()?.by_id(&id).is_none() {
+        return Err(Error::no_such_image(&request.image));
+    }
     let mut host = request.host.clone();
     if host.runtime.is_empty() {
         host.runtime = engine.settings().runtime.clone().unwrap_or_default();
@@ -124,7 +128,7 @@ pub fn local_image(engine: &Engine, request: &CreateRequest) -> Result<Option<Di
     };
     let found = images.by_id(&id).and_then(|entry| entry.platform.as_ref());
     let fits = match (&request.platform, found) {
-        (Some(wanted), Some(found)) => wanted.matches(found),
+        (Some(wanted), Some(found)) => wanted.preference(found).is_some(),
         _ => true,
     };
     if !fits && request.pull == PullPolicy::Never {

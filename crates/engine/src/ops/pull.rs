@@ -8,6 +8,9 @@ use lapstrake_registry::client::Client;
 use lapstrake_spec::{Digest, Platform, Reference};
 use lapstrake_store::{Entry, Unpack};
 
+const DAMAGED_HINT: &str = "what the registry serves is damaged: try again, and if it stays so, the \
+                            image has to be pushed anew";
+
 /// What `pull` asks for.
 #[derive(Debug, Clone)]
 pub struct PullRequest {
@@ -103,6 +106,14 @@ struct Pull<'a> {
 impl Pull<'_> {
     /// Pulls one reference; the image id, and whether the name is new or has moved.
     async fn reference(&self, reference: &Reference) -> Result<(Digest, bool), Error> {
+        let pulled = self.fetch(reference).await;
+        pulled.map_err(|error| match error.kind() {
+            ErrorKind::Corrupt => error.or_hint(DAMAGED_HINT),
+            _ => error,
+        })
+    }
+
+    async fn fetch(&self, reference: &Reference) -> Result<(Digest, bool), Error> {
         let store = self.engine.store()?;
         let source = self.client.source(reference);
         let top = source.resolve(reference).await?;
@@ -169,11 +180,14 @@ fn not_an_image(copied: &Copied) -> Error {
 
 /// A manifest that is none, in docker's words.
 fn manifest_error(error: &lapstrake_spec::ManifestError, reference: &Reference) -> Error {
-    let text = match error {
-        lapstrake_spec::ManifestError::Schema1 => {
-            lapstrake_spec::ManifestError::schema1_message(&reference.canonical())
-        }
-        other => other.to_string(),
+    use lapstrake_spec::ManifestError as Wrong;
+    let (kind, text) = match error {
+        Wrong::Schema1 => (
+            ErrorKind::Unsupported,
+            Wrong::schema1_message(&reference.canonical()),
+        ),
+        Wrong::Unsupported(_) => (ErrorKind::Unsupported, error.to_string()),
+        other => (ErrorKind::Corrupt, other.to_string()),
     };
-    Error::new(ErrorKind::Corrupt, text)
+    Error::new(kind, text)
 }

@@ -9,8 +9,10 @@ use crate::event::{Event, EventSink, Layers};
 use crate::{Engine, lookup, transfer};
 use lapstrake_image::CopyOptions;
 use lapstrake_spec::{Descriptor, Reference};
-use lapstrake_store::{Entry, Unpack};
+use lapstrake_store::{Entry, Lease, Store, Unpack};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::task::spawn_blocking;
 
 /// What `push` asks for.
 #[derive(Debug, Clone)]
@@ -37,16 +39,12 @@ pub async fn push(
         repository: reference.repository(),
     });
     let images = engine.store()?.images()?;
-    let here: Vec<Entry> = images
+    let names = images
         .entries()
         .iter()
-        .filter(|entry| {
-            entry
-                .name
-                .as_ref()
-                .is_some_and(|name| name.repository() == reference.repository())
-        })
-        .cloned()
+        .filter_map(|entry| entry.name.as_ref());
+    let here: Vec<&Reference> = names
+        .filter(|name| name.same_repository(&reference))
         .collect();
     if here.is_empty() {
         let name = reference.without_tag_and_digest().familiar();
@@ -55,17 +53,13 @@ pub async fn push(
         )));
     }
     if request.all_tags {
-        for entry in &here {
-            push_entry(engine, entry, events).await?;
+        for name in here {
+            push_name(engine, name, events).await?;
         }
         return Ok(reference);
     }
     let wanted = reference.or_latest();
-    let entry = here
-        .iter()
-        .find(|entry| entry.name.as_ref() == Some(&wanted))
-        .ok_or_else(|| stream_error(format!("tag does not exist: {}", wanted.familiar())))?;
-    push_entry(engine, entry, events).await?;
+    push_name(engine, &wanted, events).await?;
     Ok(wanted)
 }
 
@@ -86,17 +80,48 @@ fn stream_error(text: String) -> Error {
     Error::new(ErrorKind::NotFound, text).with_origin(Origin::Stream)
 }
 
-/// Pushes one name.
-async fn push_entry(engine: &Engine, entry: &Entry, events: &dyn EventSink) -> Result<(), Error> {
-    let Some(name) = entry.name.clone() else {
-        return Ok(());
+fn absent(name: &Reference) -> Error {
+    stream_error(format!("tag does not exist: {}", name.familiar()))
+}
+
+/// Keeps the image from the garbage collection of others. False when it was removed before that.
+fn hold(store: &Store, entry: &Entry, lease: &Lease) -> Result<bool, Error> {
+    let manifest = match store.manifest(&entry.manifest) {
+        Ok(manifest) => manifest,
+        Err(error) if error.kind() == lapstrake_image::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error.into()),
     };
+    let mut blobs = vec![entry.manifest.digest.clone(), entry.id.clone()];
+    blobs.extend(manifest.layers.into_iter().map(|layer| layer.digest));
+    lease.protect(&blobs)?;
+    let images = store.images()?;
+    let mut entries = images.entries().iter();
+    Ok(entries.any(|other| other.name == entry.name && other.manifest == entry.manifest))
+}
+
+/// Pushes one name. What it stands for is looked up anew: an earlier push of the same image may have
+/// given it another manifest.
+async fn push_name(engine: &Engine, name: &Reference, events: &dyn EventSink) -> Result<(), Error> {
     let store = engine.store()?;
-    let lease = store.lease()?;
-    let manifest = compressed(engine, entry, &lease)?;
-    let repositories = mount_candidates(engine, &name)?;
+    let images = store.images()?;
+    let entry = images.by_name(name).cloned().ok_or_else(|| absent(name))?;
+    let was_fetched = !images.digests_of(&entry.id).is_empty();
+    let id = entry.id.clone();
+    let lease = Arc::new(store.lease()?);
+    if !hold(store, &entry, &lease)? {
+        return Err(absent(name));
+    }
+    let manifest = if was_fetched {
+        entry.manifest
+    } else {
+        let (store, lease) = (store.clone(), Arc::clone(&lease));
+        spawn_blocking(move || compressed(&store, &entry, &lease))
+            .await
+            .map_err(Error::internal)??
+    };
+    let repositories = mount_candidates(engine, name)?;
     let client = transfer::client(engine)?;
-    let sink = client.sink(&name, repositories);
+    let sink = client.sink(name, repositories);
     let source = store.endpoint(Unpack::Later);
     let options = CopyOptions {
         concurrency: engine.settings().max_concurrent_uploads,
@@ -108,7 +133,7 @@ async fn push_entry(engine: &Engine, entry: &Entry, events: &dyn EventSink) -> R
         .map_err(|error| Error::from(error).with_origin(Origin::Stream))?;
     let pushed = name.with_digest(manifest.digest.clone());
     store.update(|images| {
-        images.add_digest(&entry.id, &name, &pushed);
+        images.add_digest(&id, name, &pushed);
         Ok::<_, Error>(())
     })?;
     events.event(Event::PushFinished {
@@ -121,12 +146,7 @@ async fn push_entry(engine: &Engine, entry: &Entry, events: &dyn EventSink) -> R
 
 /// Compresses the layers that are plain tars and makes the manifest that names the result the image's
 /// own, under all its names. The answer is the manifest to push.
-fn compressed(
-    engine: &Engine,
-    entry: &Entry,
-    lease: &lapstrake_store::Lease,
-) -> Result<Descriptor, Error> {
-    let store = engine.store()?;
+fn compressed(store: &Store, entry: &Entry, lease: &Lease) -> Result<Descriptor, Error> {
     let old = store.manifest(&entry.manifest)?;
     if !old
         .layers

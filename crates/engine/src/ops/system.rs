@@ -2,7 +2,7 @@
 
 use crate::Engine;
 use crate::error::Error;
-use lapstrake_container::Status;
+use lapstrake_container::{Containers, Status};
 use lapstrake_runtime::Hierarchy;
 use lapstrake_store::{CheckReport, OpenOptions, Store, Usage};
 use serde::Serialize;
@@ -289,8 +289,11 @@ pub fn check(engine: &Engine, request: CheckRequest) -> Result<CheckReport, Erro
     Ok(engine.store()?.check(request.repair)?)
 }
 
-/// Deletes what was removed from the store at `root`. For a process in the background.
+/// Deletes what was removed from the store at `root`, and mends what containers whose monitors were
+/// killed have left. For a process in the background.
 pub fn reap(root: &std::path::Path) -> Result<(), Error> {
     let store = Store::open_existing(root, &OpenOptions::default())?;
-    Ok(store.reap_trash()?)
+    let mended = Containers::new(&store).reap();
+    store.reap_trash()?;
+    Ok(mended?)
 }
