@@ -9,6 +9,7 @@ use crate::env::Environment;
 use crate::failure::Failure;
 use crate::reaper;
 use crate::ui::Output;
+use lapstrake_engine::registry::credentials::DockerConfig;
 use lapstrake_engine::{Engine, Settings};
 use std::path::PathBuf;
 
@@ -302,6 +303,9 @@ impl Cli<'_> {
             .check(parsed.positional.len(), self.program, path, &usage)?;
         let matches = Matches::new(command.flags, parsed);
         let settings = Settings::resolve(global.inputs(self.env))?;
+        if let Err(error) = DockerConfig::load(&settings.config_dir) {
+            self.output.err_line(&format!("WARNING: {error}"));
+        }
         let engine = Engine::open(settings, now);
         let invocation = Invocation {
             program: self.program,

@@ -103,6 +103,8 @@ fn run_status(error: &Error) -> u8 {
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     match error.kind() {
         ErrorKind::Interrupted => INTERRUPTED,
+        // The container's own status is 127 then, the client's is not.
+        _ if says(&["mount a directory onto a file"]) => 125,
         ErrorKind::CommandNotFound => 127,
         ErrorKind::NotExecutable => 126,
         _ if says(&["executable file not found", "no such file or directory"]) => 127,

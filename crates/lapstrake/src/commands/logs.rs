@@ -55,6 +55,7 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
         ..LogOptions::default()
     };
     let timestamps = matches.is("timestamps");
+    let details = matches.is("details");
     let logs = ops::logs(invocation.engine, matches.required(0), &options)?;
     for entry in logs {
         let entry = entry.map_err(lapstrake_engine::Error::from)?;
@@ -62,10 +63,12 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
             Stream::Stdout => To::Out,
             Stream::Stderr => To::Err,
         };
+        // There are no details: what goes before the text is only the blank that ends them.
+        let before = if details { " " } else { "" };
         let text = if timestamps {
-            format!("{} {}", entry.time, entry.text)
+            format!("{} {before}{}", entry.time, entry.text)
         } else {
-            entry.text
+            format!("{before}{}", entry.text)
         };
         invocation.output.write(to, text.as_bytes());
         if follow {

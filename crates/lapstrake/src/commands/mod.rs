@@ -41,6 +41,7 @@ use crate::failure::{Failure, INTERRUPTED};
 use lapstrake_engine::ops::Filters;
 use lapstrake_engine::spec::Platform;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What runs a command: the result is the exit status.
 pub(crate) type Run = fn(&Invocation<'_>) -> Result<u8, Failure>;
@@ -218,6 +219,12 @@ pub(crate) fn check_trust(invocation: &Invocation<'_>) -> Result<(), Failure> {
         ))
 }
 
+const SIGINT: i32 = 2;
+const SIGTERM: i32 = 15;
+
+/// How long an interrupted operation may take to write out what has come, and to clean up.
+const INTERRUPTED_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Runs an asynchronous operation until it ends or the user interrupts it.
 ///
 /// An interrupted operation is dropped where it stands: the store is whole at every moment, and the
@@ -229,13 +236,15 @@ pub(crate) fn block_on<T, E: Into<Failure>>(
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let result = runtime.block_on(async {
+    let (result, patience) = runtime.block_on(async {
         tokio::select! {
-            result = future => result.map_err(Into::into),
-            status = interrupted() => Err(Failure::silent(status)),
+            result = future => (result.map_err(Into::into), Duration::ZERO),
+            status = interrupted() => (Err(Failure::silent(status)), INTERRUPTED_PATIENCE),
         }
     });
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(patience);
+    // The handlers outlive the runtime: nobody would hear of an interrupt any more.
+    lapstrake_sys::signal::restore(&[SIGINT, SIGTERM]);
     result
 }
 

@@ -106,7 +106,10 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     };
     let rows = ops::container_rows(invocation.engine, &request)?;
     let rows = rows.iter().map(|row| view.row(row)).collect();
-    invocation.output.print(&format.render(&LISTING, rows)?);
+    let text = format
+        .render(&LISTING, rows)
+        .map_err(|error| Failure::new(format!("failed to execute template: {error}")))?;
+    invocation.output.print(&text);
     Ok(0)
 }
 

@@ -4,7 +4,7 @@ use super::{Cmd, block_on};
 use crate::args::{Arity, Flag};
 use crate::cli::Invocation;
 use crate::failure::{Failure, io_text};
-use lapstrake_registry::server::{Server, ServerOptions};
+use lapstrake_registry::server::{OpenError, Server, ServerOptions};
 use std::path::Path;
 
 pub(super) static COMMAND: Cmd = Cmd {
@@ -25,8 +25,13 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     let matches = invocation.matches;
     let address = matches.nonempty("addr").unwrap_or("127.0.0.1:5000");
     let root = matches.nonempty("root").unwrap_or("./registry");
-    let server = Server::open(Path::new(root), ServerOptions::default())
-        .map_err(|error| Failure::new(format!("cannot serve {root}: {error}")))?;
+    let server = Server::open(Path::new(root), ServerOptions::default()).map_err(|error| {
+        let cause = match &error {
+            OpenError::Io { source, .. } => format!(": {}", io_text(source)),
+            OpenError::InUse(_) => String::new(),
+        };
+        Failure::new(format!("cannot serve {root}: {error}{cause}"))
+    })?;
     let served = block_on(async {
         let listener = tokio::net::TcpListener::bind(address)
             .await

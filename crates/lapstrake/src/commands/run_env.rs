@@ -22,11 +22,11 @@ pub(super) fn environment(files: &[String], flags: &[String]) -> Result<Vec<Stri
     Ok(variables)
 }
 
-/// Labels: the files', then those of the flags.
+/// Labels: the files', then those of the flags. A name alone counts only as a flag, as in docker.
 pub(super) fn labels(files: &[String], flags: &[String]) -> Result<Vec<String>, String> {
     let mut labels = Vec::new();
     for file in files {
-        labels.extend(read(file, |_name| Some(String::new()))?);
+        labels.extend(read(file, |_name| None)?);
     }
     labels.extend(flags.iter().cloned());
     Ok(labels)

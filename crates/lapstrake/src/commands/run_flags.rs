@@ -5,7 +5,7 @@ use crate::args::{Flag, Kind, parse_bytes};
 
 /// The flags of `create`.
 pub(super) static FLAGS_OF_CREATE: &[Flag] = &[
-    Flag::list("add-host", "Add a custom host-to-IP mapping (host:ip)"),
+    Flag::list("add-host", "Add a custom host-to-IP mapping (host:ip)").check(check_host),
     Flag::list("attach", "Attach to STDIN, STDOUT or STDERR")
         .short('a')
         .check(check_attach),
@@ -120,7 +120,7 @@ pub(super) static FLAGS_OF_CREATE: &[Flag] = &[
 
 /// The flags of `run`.
 pub(super) static FLAGS_OF_RUN: &[Flag] = &[
-    Flag::list("add-host", "Add a custom host-to-IP mapping (host:ip)"),
+    Flag::list("add-host", "Add a custom host-to-IP mapping (host:ip)").check(check_host),
     Flag::list("attach", "Attach to STDIN, STDOUT or STDERR")
         .short('a')
         .check(check_attach),
@@ -253,6 +253,27 @@ const PULL_BEFORE_RUNNING: Flag = Flag::text(
     "Pull image before running (\"always\", \"missing\", \"never\")",
 )
 .default("missing");
+
+fn check_host(value: &str) -> Result<(), String> {
+    extra_host(value).map(drop)
+}
+
+/// `host:ip` of `host:ip` or `host=ip`; the address may be in brackets.
+pub(super) fn extra_host(value: &str) -> Result<String, String> {
+    let split = value.split_once('=').or_else(|| value.split_once(':'));
+    let (name, address) = split
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| format!("bad format for add-host: {}", crate::args::go_quote(value)))?;
+    let bare = address
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let address = bare.unwrap_or(address);
+    if address.parse::<std::net::IpAddr>().is_err() {
+        let shown = crate::args::go_quote(address);
+        return Err(format!("invalid IP address in add-host: {shown}"));
+    }
+    Ok(format!("{name}:{address}"))
+}
 
 fn check_attach(value: &str) -> Result<(), String> {
     match value.to_lowercase().as_str() {

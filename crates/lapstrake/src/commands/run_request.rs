@@ -1,7 +1,7 @@
 //! From the flags of `run` and `create` to a request.
 
 use super::run_env;
-use super::run_flags::{nano_cpus, ulimit};
+use super::run_flags::{extra_host, nano_cpus, ulimit};
 use crate::args::Matches;
 use crate::cli::Invocation;
 use crate::env::Environment;
@@ -19,10 +19,13 @@ pub(super) fn request(invocation: &Invocation<'_>) -> Result<CreateRequest, Stri
     let matches = invocation.matches;
     let pull = pull_policy(matches.text("pull").unwrap_or_default())?;
     let platform = match matches.nonempty("platform") {
-        Some(text) => Some(Platform::parse(text).map_err(|error| error.to_string())?),
+        Some(text) => Some(
+            Platform::parse(text)
+                .map_err(|error| format!("error parsing specified platform: {error}"))?,
+        ),
         None => None,
     };
-    let (binds, volumes) = volumes(&matches.list("volume"));
+    let (binds, volumes) = volumes(&matches.list("volume"))?;
     let mut config = config(matches)?;
     if !volumes.is_empty() {
         config.volumes = Some(volumes.into_iter().collect());
@@ -110,7 +113,7 @@ fn host(matches: &Matches) -> Result<HostConfig, String> {
         dns: Some(matches.list("dns")),
         dns_options: Some(matches.list("dns-option")),
         dns_search: Some(matches.list("dns-search")),
-        extra_hosts: list("add-host"),
+        extra_hosts: extra_hosts(&matches.list("add-host"))?,
         group_add: list("group-add"),
         ipc_mode: or("ipc", &usual.ipc_mode),
         oom_score_adj: bounded(matches, "oom-score-adj")?,
@@ -142,6 +145,14 @@ fn host(matches: &Matches) -> Result<HostConfig, String> {
     }
     limits(matches, &mut host)?;
     Ok(host)
+}
+
+fn extra_hosts(specs: &[String]) -> Result<Option<Vec<String>>, String> {
+    let hosts: Vec<String> = specs
+        .iter()
+        .map(|spec| extra_host(spec))
+        .collect::<Result<_, _>>()?;
+    Ok((!hosts.is_empty()).then_some(hosts))
 }
 
 fn limits(matches: &Matches, host: &mut HostConfig) -> Result<(), String> {
@@ -221,10 +232,18 @@ fn device(spec: &str) -> Device {
 
 /// Binds, and paths that get a volume of their own. A source that begins with `.` is relative to the
 /// working directory.
-fn volumes(specs: &[String]) -> (Vec<String>, Vec<String>) {
+fn volumes(specs: &[String]) -> Result<(Vec<String>, Vec<String>), String> {
     let mut binds = Vec::new();
     let mut anonymous = Vec::new();
     for spec in specs {
+        if spec.is_empty() {
+            return Err("invalid empty volume spec".to_owned());
+        }
+        if spec.split(':').any(str::is_empty) {
+            return Err(format!(
+                "invalid spec: {spec}: empty section between colons"
+            ));
+        }
         match spec.split_once(':') {
             None => anonymous.push(spec.clone()),
             Some((source, rest)) if source.starts_with('.') => {
@@ -234,7 +253,7 @@ fn volumes(specs: &[String]) -> (Vec<String>, Vec<String>) {
             Some(_) => binds.push(spec.clone()),
         }
     }
-    (binds, anonymous)
+    Ok((binds, anonymous))
 }
 
 /// The file that gets the container's id. It must not exist before, and does not stay when there is
@@ -300,10 +319,10 @@ mod tests {
             "/data".to_owned(),
             "name:/x:ro".to_owned(),
         ];
-        let (binds, anonymous) = volumes(&specs);
+        let (binds, anonymous) = volumes(&specs).unwrap();
         assert_eq!(binds, ["/a:/b", "name:/x:ro"]);
         assert_eq!(anonymous, ["/data"]);
-        let (binds, _) = volumes(&["./sub:/b:ro".to_owned()]);
+        let (binds, _) = volumes(&["./sub:/b:ro".to_owned()]).unwrap();
         let bind = binds.first().map(String::as_str).unwrap_or_default();
         assert!(
             bind.starts_with('/') && bind.ends_with("/sub:/b:ro"),

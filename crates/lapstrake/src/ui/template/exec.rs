@@ -16,6 +16,8 @@ pub(crate) enum MissingKey {
 
 /// Templates may call each other this deep.
 const MAX_CALLS: usize = 100;
+/// Blocks, in all the calls under way together, may nest this deep: each takes a part of the stack.
+const MAX_BLOCKS: usize = 1000;
 /// A template may not print more than this.
 const MAX_OUTPUT: usize = 256 << 20;
 
@@ -34,6 +36,7 @@ pub(super) fn execute(
         header,
         variables: vec![("$".to_owned(), data.clone())],
         calls: 0,
+        blocks: 0,
         out: String::new(),
     };
     if let Some(nodes) = tree.templates.get("") {
@@ -56,6 +59,7 @@ struct Run<'a> {
     header: bool,
     variables: Vec<(String, Value)>,
     calls: usize,
+    blocks: usize,
     out: String,
 }
 
@@ -140,6 +144,11 @@ impl<'a> Run<'a> {
     }
 
     fn branch(&mut self, branch: &'a Branch, dot: &Value) -> Result2<Flow> {
+        if self.blocks >= MAX_BLOCKS {
+            let message = format!("exceeded maximum nesting of blocks ({MAX_BLOCKS})");
+            return Err(self.error(branch.pipe.at, &branch.pipe.shown(), &message));
+        }
+        self.blocks += 1;
         let scope = self.variables.len();
         let flow = if branch.kind == BranchKind::Range {
             self.range(branch, dot)?;
@@ -155,28 +164,25 @@ impl<'a> Run<'a> {
             }
         };
         self.variables.truncate(scope);
+        self.blocks -= 1;
         Ok(flow)
     }
 
     fn range(&mut self, branch: &'a Branch, dot: &Value) -> Result2<()> {
         // The declared variables take each element, not the whole value.
         let value = self.pipe_value(&branch.pipe, dot)?;
-        let items: Vec<(Value, Value)> = match value.inner() {
+        // Taken one by one: a range over a number may be long.
+        let items: Box<dyn Iterator<Item = (Value, Value)>> = match value.inner() {
             Value::List(list) => {
-                let list = list.iter().flat_map(|list| list.iter());
-                list.enumerate()
-                    .map(|(index, item)| (index_value(index), item.clone()))
-                    .collect()
+                let list = list.iter().flat_map(|list| list.iter()).enumerate();
+                Box::new(list.map(|(index, item)| (index_value(index), item.clone())))
             }
             Value::Map(map) => {
                 let map = map.iter().flat_map(|map| map.iter());
-                map.map(|(key, item)| (key.as_str().into(), item.clone()))
-                    .collect()
+                Box::new(map.map(|(key, item)| (key.as_str().into(), item.clone())))
             }
-            Value::Int(count) => (0..*count)
-                .map(|i| (Value::Int(i), Value::Int(i)))
-                .collect(),
-            Value::Missing | Value::Nil => Vec::new(),
+            Value::Int(count) => Box::new((0..*count).map(|i| (Value::Int(i), Value::Int(i)))),
+            Value::Missing | Value::Nil => Box::new(std::iter::empty()),
             other => {
                 let message = format!("range can't iterate over {}", print_value(other));
                 let last = branch
@@ -190,7 +196,8 @@ impl<'a> Run<'a> {
                 return Err(self.error(at, &shown, &message));
             }
         };
-        if items.is_empty() {
+        let mut items = items.peekable();
+        if items.peek().is_none() {
             self.nodes(&branch.otherwise, dot)?;
             return Ok(());
         }

@@ -81,8 +81,8 @@ pub(super) fn sprint(values: &[Value]) -> String {
     out
 }
 
-/// Width and precision have this limit.
-const MAX_WIDTH: usize = 1 << 16;
+/// Width and precision have this limit, which is also that of Rust's own formatting.
+const MAX_WIDTH: usize = u16::MAX as usize;
 
 #[derive(Debug, Default)]
 struct Spec {

@@ -256,3 +256,21 @@ fn deep_nesting_is_refused() {
     let recursive = "{{define \"a\"}}{{template \"a\" .}}{{end}}{{template \"a\" .}}";
     assert!(render(recursive, &document()).contains("exceeded maximum template depth"));
 }
+
+#[test]
+fn large_numbers_do_no_harm() {
+    let long = "{{range 9223372036854775807}}{{.}}{{break}}{{end}}";
+    assert_eq!(render(long, &document()), "0");
+    let wide = render("{{printf \"%.70000f\" 0.5}}", &document());
+    assert_eq!(wide.len(), "0.".len() + usize::from(u16::MAX));
+}
+
+#[test]
+fn blocks_of_templates_that_call_themselves_are_bounded() {
+    let text = format!(
+        "{{{{define \"a\"}}}}{}{{{{template \"a\"}}}}{}{{{{end}}}}{{{{template \"a\"}}}}",
+        "{{if true}}".repeat(190),
+        "{{end}}".repeat(190)
+    );
+    assert!(render(&text, &document()).contains("exceeded maximum nesting of blocks"));
+}
