@@ -1,5 +1,8 @@
 #![cfg(test)]
 //! The integration tests, one binary: the crates against each other, and the built `lap`.
 
+mod bad_input;
+mod containers;
+mod crash;
 mod registry;
 mod surface;

@@ -29,6 +29,8 @@ pub enum Fault {
     Delay(Duration),
     /// So many bytes of the body come, then nothing, while the connection stays.
     Stall(u64),
+    /// The body comes at so many bytes a second.
+    Slow(u64),
 }
 
 /// Which requests a fault is for.
@@ -185,7 +187,7 @@ pub(crate) async fn front(
     let index = faults.note(&request, 0);
     let fault = faults.take(request.method().as_str(), request.uri().path());
     let response = match &fault {
-        None | Some(Fault::CutAnswer(_) | Fault::WrongBytes | Fault::Stall(_)) => {
+        None | Some(Fault::CutAnswer(_) | Fault::WrongBytes | Fault::Stall(_) | Fault::Slow(_)) => {
             let request = counted(request, &faults.received);
             next.run(request).await
         }
@@ -209,6 +211,7 @@ pub(crate) async fn front(
     let response = match fault {
         Some(Fault::CutAnswer(after)) => with_body(response, |body| cut(body, after)),
         Some(Fault::Stall(after)) => with_body(response, |body| stalled(body, after)),
+        Some(Fault::Slow(rate)) => with_body(response, |body| slow(body, rate)),
         Some(Fault::WrongBytes) => with_body(response, wrong),
         _ => response,
     };
@@ -319,6 +322,26 @@ fn cut(body: axum::body::BodyDataStream, after: u64) -> impl Stream<Item = Chunk
 
 fn stalled(body: axum::body::BodyDataStream, after: u64) -> impl Stream<Item = Chunk> {
     first(body, after).chain(stream::pending())
+}
+
+/// A body in small pieces, each as late as the rate wants.
+fn slow(body: axum::body::BodyDataStream, rate: u64) -> impl Stream<Item = Chunk> {
+    const PIECE: usize = 4 << 10;
+    let start = tokio::time::Instant::now();
+    let state = (body, Bytes::new(), 0u64);
+    stream::unfold(state, move |(mut body, mut rest, sent)| async move {
+        if rest.is_empty() {
+            match body.next().await? {
+                Ok(chunk) => rest = chunk,
+                Err(error) => return Some((Err(error), (body, rest, sent))),
+            }
+        }
+        let due = Duration::from_micros(sent.saturating_mul(1_000_000) / rate.max(1));
+        tokio::time::sleep_until(start + due).await;
+        let piece = rest.split_to(rest.len().min(PIECE));
+        let sent = sent + piece.len() as u64;
+        Some((Ok(piece), (body, rest, sent)))
+    })
 }
 
 fn wrong(body: axum::body::BodyDataStream) -> impl Stream<Item = Chunk> {

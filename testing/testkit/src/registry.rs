@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use lapstrake_registry::server::{Server, ServerOptions, serve_router};
 use lapstrake_spec::Reference;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
@@ -52,7 +52,7 @@ impl TestRegistry {
         let thread = std::thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let listener = TcpListener::bind(address).await.unwrap();
+                let listener = listen(address.parse().unwrap()).unwrap();
                 started.send(listener.local_addr().unwrap()).unwrap();
                 let stopped = async {
                     stopped.await.ok();
@@ -142,6 +142,19 @@ impl Drop for TestRegistry {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Bytes that wait in a socket of the registry. Few, so that what is counted as sent is about what the
+/// client has read: the kernel would let the registry be megabytes ahead of it.
+const SEND_BUFFER_BYTES: u32 = 32 << 10;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    // The connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(128)
 }
 
 fn place(digest: &lapstrake_spec::Digest) -> String {
