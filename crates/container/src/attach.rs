@@ -59,7 +59,7 @@ pub struct Pump<'a> {
     pub stderr: Option<BorrowedFd<'a>>,
     /// The bytes that detach when typed on a terminal ([`DEFAULT_DETACH_KEYS`]); empty never detaches.
     pub detach_keys: &'a [u8],
-    /// Pass signals on to the container's first process. Never done for a container with a terminal.
+    /// Pass signals on to the container's first process.
     pub signal_proxy: bool,
 }
 
@@ -72,12 +72,16 @@ impl Pump<'_> {
         let terminal = self
             .stdin
             .filter(|stdin| session.is_tty() && tty::is_terminal(*stdin));
-        let watched: &[i32] = match (terminal, session.is_tty(), self.signal_proxy) {
-            (Some(_), ..) => &[SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH],
-            (None, false, true) => &PROXIED,
-            _ => &[],
-        };
-        let set = SignalSet::of(watched);
+        let mut watched = Vec::new();
+        if self.signal_proxy {
+            watched.extend(PROXIED);
+        } else if terminal.is_some() {
+            watched.extend(ENDING);
+        }
+        if terminal.is_some() {
+            watched.push(SIGWINCH);
+        }
+        let set = SignalSet::of(&watched);
         let before = signal::set_mask(&set).context(context)?;
         let outcome = SignalFd::new(&set).context(context).and_then(|signals| {
             let raw = terminal.map(RawMode::enter).transpose().context(context)?;
@@ -271,7 +275,7 @@ impl Carrier<'_> {
         {
             if received.signal == SIGWINCH {
                 self.resize(session)?;
-            } else if self.terminal.is_some() && ENDING.contains(&received.signal) {
+            } else if !self.io.signal_proxy {
                 return Ok(Some(Outcome::Interrupted(received.signal)));
             } else {
                 // A container that has just ended takes no signal; its exit is on the way.

@@ -231,10 +231,13 @@ pub(crate) fn kill(containers: &Containers, id: &ContainerId, typed: &str) -> Re
     containers.get(id)?;
     let mut session = observe(containers, id)?.ok_or_else(not_running)?;
     if ask_signal(&mut session, signal)? {
-        Err(not_running())
-    } else {
-        Ok(())
+        return Err(not_running());
     }
+    // What is killed for sure is waited for, so that it can be removed next.
+    if signal == SIGKILL && !ended_within(&mut session, Some(KILL_TIMEOUT))? {
+        return Err(Error::StillRunning(id.to_string()));
+    }
+    Ok(())
 }
 
 /// Kills with SIGKILL and waits for the end. Nothing happens when it does not run.

@@ -150,8 +150,10 @@ fn sweep(containers: &Containers, folder: &Path) -> Result<Vec<PathBuf>> {
     let mut trash = Vec::new();
     for id in home::ids(folder)? {
         let home = containers.home(&id);
+        // Looked at again under the lock: it may have been finished between the two looks.
         if home.record()?.is_none()
             && let Some(lock) = home.try_lock()?
+            && home.record()?.is_none()
         {
             trash.push(move_to_trash(containers.store().root(), &id)?);
             drop(lock);

@@ -317,7 +317,9 @@ impl Cli<'_> {
         };
         let result = (command.run)(&invocation);
         self.output.flush();
-        reaper::start_if_needed(&engine);
+        if reaper::may_be_needed(path) {
+            reaper::start_if_needed(&engine);
+        }
         result
     }
 }

@@ -12,6 +12,16 @@ use std::process::{Command, Stdio};
 /// The first argument of the process that is the reaper.
 pub(crate) const ROLE: &str = "__reaper";
 
+/// The commands that remove things. A container that removes itself is deleted by its monitor.
+const REMOVING: [&str; 5] = ["rmi", "rm", "remove", "pull", "check"];
+
+/// Whether the command with this path (`lap image rm`) removes things.
+pub(crate) fn may_be_needed(path: &str) -> bool {
+    path.rsplit(' ')
+        .next()
+        .is_some_and(|last| REMOVING.contains(&last))
+}
+
 /// Starts a reaper when the command has left something for it. Best effort: trash can wait.
 pub(crate) fn start_if_needed(engine: &Engine) {
     if !engine.has_trash() {

@@ -7,6 +7,7 @@ mod history;
 mod images;
 mod import;
 mod inspect;
+mod inspect_container;
 mod login;
 mod pull;
 mod push;
@@ -16,14 +17,15 @@ mod tag;
 
 pub use commit::{CommitRequest, commit};
 pub use containers::{
-    ContainerRow, InspectedContainer, ListContainers, container_rows, inspect_container, kill,
-    logs, pause, remove, start, stop, unpause, wait,
+    ContainerRow, ListContainers, container_rows, kill, logs, pause, remove, start, stop, unpause,
+    wait,
 };
 pub use create::{CreateRequest, Created, PullPolicy, create, fetch_image, local_image};
 pub use history::{HistoryRow, history};
 pub use images::{Filters, ImageSummary, ListImages, images};
 pub use import::{ImportRequest, ImportSource, import};
 pub use inspect::{InspectedImage, inspect_image};
+pub use inspect_container::{InspectedContainer, inspect_container};
 pub use login::{LoginRequest, LoginResult, login, logout};
 pub use pull::{PullRequest, Pulled, pull};
 pub use push::{PushRequest, push};

@@ -9,7 +9,7 @@ use crate::failure::io_text;
 use lapstrake_engine::container::{Device, HostConfig, Ulimit};
 use lapstrake_engine::ops::{CreateRequest, PullPolicy};
 use lapstrake_engine::spec::{ContainerConfig, Platform};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -103,12 +103,13 @@ fn host(matches: &Matches) -> Result<HostConfig, String> {
     let network = matches
         .nonempty("network")
         .or_else(|| matches.nonempty("net"));
+    let (cap_add, cap_drop) = capabilities(&matches.list("cap-add"), &matches.list("cap-drop"));
     let mut host = HostConfig {
         container_id_file: text("cidfile"),
         network_mode: network.map_or_else(|| usual.network_mode.clone(), str::to_owned),
         auto_remove: matches.is("rm"),
-        cap_add: list("cap-add"),
-        cap_drop: list("cap-drop"),
+        cap_add,
+        cap_drop,
         cgroupns_mode: or("cgroupns", &usual.cgroupns_mode),
         dns: Some(matches.list("dns")),
         dns_options: Some(matches.list("dns-option")),
@@ -145,6 +146,24 @@ fn host(matches: &Matches) -> Result<HostConfig, String> {
     }
     limits(matches, &mut host)?;
     Ok(host)
+}
+
+/// The capabilities added and dropped, in order and in one spelling; adding goes before dropping.
+fn capabilities(add: &[String], drop: &[String]) -> (Option<Vec<String>>, Option<Vec<String>>) {
+    let spelled = |words: &[String]| -> BTreeSet<String> {
+        let words = words.iter().map(|word| word.trim().to_ascii_uppercase());
+        let with_prefix = words.map(|word| match word.as_str() {
+            "ALL" | "RESET" => word,
+            _ if word.starts_with("CAP_") => word,
+            _ => format!("CAP_{word}"),
+        });
+        with_prefix.collect()
+    };
+    let (add, drop) = (spelled(add), spelled(drop));
+    let drop: Vec<String> = drop.difference(&add).cloned().collect();
+    let add: Vec<String> = add.into_iter().collect();
+    let list = |words: Vec<String>| (!words.is_empty()).then_some(words);
+    (list(add), list(drop))
 }
 
 fn extra_hosts(specs: &[String]) -> Result<Option<Vec<String>>, String> {
