@@ -17,18 +17,19 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const APPLETS: &str = "sh cat echo sleep true yes";
+const APPLETS: &str = "sh cat chmod cmp cut echo env find grep head hostname id kill ln ls mkdir mv pwd \
+                       rm sleep sort stat touch true wc yes";
 
 /// A `lap` whose store has the image `box`; its containers go with it.
-struct Engine(Cli);
+pub(crate) struct Engine(pub(crate) Cli);
 
 impl Engine {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = Directory::new();
         let bin = folder.join("bin");
         std::fs::create_dir(&bin).unwrap();
         std::fs::copy("/bin/busybox", bin.join("busybox")).expect("busybox-static is installed");
-        for applet in APPLETS.split(' ') {
+        for applet in APPLETS.split_whitespace() {
             symlink("busybox", bin.join(applet)).unwrap();
         }
         let tar = Command::new("tar")
@@ -44,7 +45,7 @@ impl Engine {
     }
 
     /// Starts a container; its id.
-    fn detached(&self, arguments: &[&str]) -> String {
+    pub(crate) fn detached(&self, arguments: &[&str]) -> String {
         let id = self.0.ok(&[&["run", "-d"], arguments].concat());
         id.trim().to_owned()
     }
@@ -69,7 +70,7 @@ impl Drop for Engine {
 }
 
 #[track_caller]
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < PATIENCE, "{what} did not happen");

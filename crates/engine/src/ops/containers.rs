@@ -1,19 +1,14 @@
-//! The life of containers: listing, inspecting, starting, ending.
+//! The life of containers: listing, starting, ending.
 
 use crate::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::lookup;
 use crate::ops::images::{Filters, label_fits};
-use crate::ops::inspect::{GraphDriver, graph_driver};
 use lapstrake_container::{
-    Container, HostConfig, LogOptions, Logs, Mount, RemoveOptions, Session, Sizes, StartOptions,
-    Status,
+    Container, LogOptions, Logs, RemoveOptions, Session, Sizes, StartOptions, Status,
 };
-use lapstrake_spec::{ContainerConfig, Digest};
+use lapstrake_spec::Digest;
 use lapstrake_store::Images;
-use serde::Serialize;
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 /// What `ps` asks for.
