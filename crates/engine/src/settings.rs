@@ -18,7 +18,7 @@ pub struct Settings {
     pub config_dir: PathBuf,
     /// Mirrors of docker.io, in order.
     pub registry_mirrors: Vec<String>,
-    /// Registries (host[:port] or CIDR) that may speak plain HTTP or show a bad certificate.
+    /// Registries (a host, with or without port, or a CIDR block) that may speak plain HTTP or show a bad certificate.
     pub insecure_registries: Vec<String>,
     /// Folders with `HOST/hosts.toml` and certificates, searched in order.
     pub certs_dirs: Vec<PathBuf>,

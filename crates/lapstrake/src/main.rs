@@ -1,7 +1,7 @@
 //! The binary `lap`: an image engine without a daemon, with docker's command line.
 //!
 //! A process is either one of the hidden roles (the monitor of a container, the reaper) or one command: words are
-//! read by [`args`], run by a file of [`commands`], shown by [`ui`]. Only [`env`] reads the
+//! read by [`args`], run by a file of [`commands`], shown by [`ui`]. Only [`mod@env`] reads the
 //! environment; only [`ui::output`] writes.
 
 mod args;
