@@ -3,6 +3,7 @@
 use crate::create::CreateSpec;
 use crate::error::{Context, Error, Result};
 use crate::home::{self, Home};
+use crate::lifecycle::Prepared;
 use crate::logs::{LogOptions, Logs};
 use crate::record::{ContainerId, Record, State};
 use crate::session::{Session, StartOptions};
@@ -110,6 +111,11 @@ impl Containers {
     /// the container running.
     pub fn start(&self, id: &ContainerId, options: &StartOptions) -> Result<Session> {
         lifecycle::start(self, id, options)
+    }
+
+    /// Begins the start of a container that is still to be made, with the id that the result tells.
+    pub fn prepare(&self, options: &StartOptions) -> Result<Prepared> {
+        lifecycle::prepare(self, &create::new_id()?, options)
     }
 
     /// Connects with a running container.

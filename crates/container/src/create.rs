@@ -20,6 +20,8 @@ const NAME_ATTEMPTS: u32 = 64;
 /// All that is needed to make a container.
 #[derive(Debug, Clone)]
 pub struct CreateSpec {
+    /// The id, when a monitor waits for it ([`Containers::prepare`]); a random one when `None`.
+    pub id: Option<ContainerId>,
     /// The name wanted, with or without a slash; a random one when `None`.
     pub name: Option<String>,
     /// The image as typed.
@@ -53,7 +55,7 @@ pub(crate) fn create(containers: &Containers, spec: CreateSpec) -> Result<Record
         .map(|name| name.strip_prefix('/').unwrap_or(name));
     let wanted = wanted.map(str::to_owned);
     wanted.as_deref().map_or(Ok(()), names::check_name)?;
-    let id = new_id()?;
+    let id = spec.id.clone().map_or_else(new_id, Ok)?;
     let mut record = record(containers, &id, spec)?;
     home::make_folders(&containers.folder())?;
     let home = containers.home(&id);
@@ -181,7 +183,7 @@ fn default_hostname(id: &ContainerId, host: &HostConfig) -> String {
     }
 }
 
-fn new_id() -> Result<ContainerId> {
+pub(crate) fn new_id() -> Result<ContainerId> {
     loop {
         let hex = random_hex()?;
         // Docker's rule: a short id of digits only could be taken for a number.

@@ -29,6 +29,7 @@
 //! [`Containers::start`] executes the program's own image once more as the *monitor* ([`monitor::main`]),
 //! a small single-threaded process in a session of its own. It starts the container, owns its pipes or
 //! terminal, writes the log, serves clients and records the exit. The caller is merely its first client.
+//! [`Containers::prepare`] executes it before its container is made, so that both happen at once.
 
 pub mod attach;
 pub mod lower;
@@ -60,6 +61,7 @@ pub use host_config::{
     DEFAULT_SHM_SIZE, Device, HostConfig, LogConfig, PortBinding, RestartPolicy, Ulimit,
 };
 pub use lapstrake_snapshot::{Layer as LayerRef, Snapshot, View};
+pub use lifecycle::Prepared;
 pub use logs::{LogEntry, LogOptions, Logs, Stream};
 pub use names::check_name;
 pub use record::{ContainerId, Mount, Record, State, Status};

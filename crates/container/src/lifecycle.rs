@@ -40,13 +40,45 @@ pub(crate) fn start(
         Status::Paused => return Err(Error::StartPaused),
         Status::Created | Status::Exited | Status::Dead | Status::Removing => {}
     }
-    let lowers = containers.snapshot_of(&container.record)?.overlay().lowers;
-    let mut args: Vec<OsString> = monitor::arguments(containers.store().root(), id, options);
-    args.extend(lowers.into_iter().map(OsString::from));
+    prepare(containers, id, options)?.start(containers, &container.record)
+}
+
+/// A monitor that waits for its container to be made. Dropped, it goes away.
+#[derive(Debug)]
+pub struct Prepared {
+    id: ContainerId,
+    socket: UnixStream,
+}
+
+impl Prepared {
+    /// The id that its container must get.
+    pub fn id(&self) -> &ContainerId {
+        &self.id
+    }
+
+    /// Starts the new container. The session is attached as was said before.
+    pub fn start(self, containers: &Containers, record: &Record) -> Result<Session> {
+        let lowers = containers.snapshot_of(record)?.overlay().lowers;
+        let mut session = Session::new(self.socket, record.config.tty);
+        session.send_bytes(&monitor::go(&lowers))?;
+        session.expect_started()?;
+        Ok(session)
+    }
+}
+
+/// Starts the monitor of a container, which need not be there yet: the monitor's own start takes about as
+/// long as making the container.
+pub(crate) fn prepare(
+    containers: &Containers,
+    id: &ContainerId,
+    options: &StartOptions,
+) -> Result<Prepared> {
+    let args: Vec<OsString> = monitor::arguments(containers.store().root(), id, options);
     let socket = spawn_monitor(&args)?;
-    let mut session = Session::new(socket, container.record.config.tty);
-    session.expect_started()?;
-    Ok(session)
+    Ok(Prepared {
+        id: id.clone(),
+        socket,
+    })
 }
 
 /// Executes this program again as the monitor, connected by its standard input.

@@ -221,7 +221,12 @@ impl Session {
     pub(crate) fn send(&mut self, frame: &Frame) -> Result<()> {
         let mut bytes = Vec::new();
         frame.encode(&mut bytes);
-        match self.socket.write_all(&bytes) {
+        self.send_bytes(&bytes)
+    }
+
+    /// [`Self::send`] of bytes that are no frame.
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        match self.socket.write_all(bytes) {
             Err(error) if has_gone(&error) => Ok(()),
             other => other.context(|| "writing to the monitor".to_owned()),
         }

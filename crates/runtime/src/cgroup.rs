@@ -61,14 +61,14 @@ impl Cgroup {
         if hierarchy() != Hierarchy::V2 && limits.is_empty() && !shares_processes {
             return Ok(cgroup);
         }
-        let layout = Layout::detect();
+        let layout = Layout::of_start();
         let result = match layout.hierarchy {
             Hierarchy::None => Ok(()),
-            Hierarchy::V2 => cgroup.create_unified(&layout, &limits),
-            Hierarchy::V1 | Hierarchy::Hybrid => cgroup.create_v1(&layout, &limits),
+            Hierarchy::V2 => cgroup.create_unified(layout, &limits),
+            Hierarchy::V1 | Hierarchy::Hybrid => cgroup.create_v1(layout, &limits),
         };
         let result = match result {
-            Ok(()) if shares_processes => cgroup.gather_members(&layout),
+            Ok(()) if shares_processes => cgroup.gather_members(layout),
             other => other,
         };
         if let Err(error) = result {

@@ -250,7 +250,7 @@ pub fn all_capabilities() -> CapSet {
 
 /// Docker's default seccomp profile for a container with the given capabilities.
 pub fn seccomp_for(capabilities: CapSet) -> LinuxSeccomp {
-    seccomp::Profile::docker_default().resolve(capabilities)
+    seccomp::default_for(capabilities)
 }
 
 /// Sets the bounding, permitted and effective capabilities of the process; inheritable and ambient

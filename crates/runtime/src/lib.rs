@@ -34,6 +34,13 @@ pub use launch::{ChildStdio, Exit, Launch, OverlaySpec, RootFs, Running, Stdio};
 pub use protect::protected_program;
 pub use spawn::spawn;
 
+/// Works out what most containers need, before it is known which one is to be started. Nothing depends on
+/// its having been called.
+pub fn prepare() {
+    cgroup::Layout::of_start();
+    seccomp::prepare();
+}
+
 /// Capability names and sets.
 pub use lapstrake_sys::caps;
 /// Signal names and numbers.

@@ -71,7 +71,7 @@ impl Plan {
         let linux = launch.spec.linux().as_ref();
         let filter = linux
             .and_then(|linux| linux.seccomp().as_ref())
-            .map(seccomp::compile);
+            .map(seccomp::compiled);
         let mut plan = Self {
             // A container without mounts of its own would change the host's.
             namespaces: Namespaces::NEWNS,

@@ -39,13 +39,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 /// Bytes that travel through a channel together.
-const BATCH_BYTES: usize = 128 << 10;
+const BATCH_BYTES: usize = 64 << 10;
 /// A batch this large does not wait for a source that has nothing more at the moment.
 const EARLY_BATCH_BYTES: usize = 32 << 10;
 /// Bytes that are written at once when there is nothing else to do.
 const EARLY_WRITE_BYTES: usize = 64 << 10;
 /// Batches between the future and the writer. What is in the queue is lost when the process is killed.
-const WRITER_QUEUE: usize = 4;
+const WRITER_QUEUE: usize = 2;
 /// Longer chunks are cut, so that a queue of them is bounded in bytes.
 const CHUNK_BYTES: usize = 64 << 10;
 /// How many times the bytes of one blob may turn out wrong.
@@ -144,7 +144,7 @@ impl Fetch<'_> {
         let path = layout::partial(&self.desc.digest);
         let offset = self.resumable(&partial)?;
         self.store.disk().step("truncate", &path)?;
-        let output = DirectWriter::resume(partial, offset)
+        let output = DirectWriter::resume_cached(partial, offset)
             .map_err(self.store.disk().failed("write", &path))?;
         let (batches, received) = mpsc::channel(WRITER_QUEUE);
         let (unpacker, feed) = self.start_unpacker()?;

@@ -1,7 +1,8 @@
 //! Writing a large file past the page cache: a fresh cached page costs more than the copy into it.
 //!
 //! Bytes are gathered in an aligned buffer and written a buffer at a time with `O_DIRECT`. What is left at the end, less
-//! than a block, is written after the flag is taken off. A file system that refuses the flag gets ordinary writes.
+//! than a block, is written after the flag is taken off. A file system that refuses the flag gets ordinary writes, and
+//! so do downloads ([`DirectWriter::resume_cached`]).
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,6 +15,9 @@ use rustix::path::Arg;
 /// Bytes of one write, at most.
 pub const BUFFER_BYTES: usize = 1 << 20;
 
+/// Bytes of one write through the page cache, at most.
+const CACHED_BYTES: usize = 64 << 10;
+
 /// What addresses, offsets and lengths of direct writes are multiples of: the largest logical block in use.
 pub const BLOCK_BYTES: usize = 4096;
 
@@ -22,8 +26,10 @@ pub const BLOCK_BYTES: usize = 4096;
 #[derive(Debug)]
 pub struct DirectWriter {
     file: File,
-    /// `BUFFER_BYTES` and room for the alignment.
+    /// `capacity` and room for the alignment.
     memory: Vec<u8>,
+    /// Bytes gathered for one write.
+    capacity: usize,
     /// Where the aligned buffer starts in `memory`.
     start: usize,
     filled: usize,
@@ -40,25 +46,44 @@ impl DirectWriter {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(mode))?;
-        Self::new(File::from(fd), 0)
+        Self::new(File::from(fd), 0, BUFFER_BYTES, true)
     }
 
     /// Continues `file`, opened for writing, after its first `length` bytes. What follows is cut off, and so is the
     /// beginning of a last block: [`position`](Self::position) tells where the next byte goes.
     pub fn resume(file: File, length: u64) -> io::Result<Self> {
         let length = length.min(file.metadata()?.len());
-        Self::new(file, length - length % BLOCK_BYTES as u64)
+        Self::new(
+            file,
+            length - length % BLOCK_BYTES as u64,
+            BUFFER_BYTES,
+            true,
+        )
     }
 
-    fn new(file: File, written: u64) -> io::Result<Self> {
+    /// Like [`resume`](Self::resume), through the page cache and in small writes: for bytes that come from a network.
+    /// A sender that is faster than the disk does not have to wait with what it has sent already, all of which is lost
+    /// when the receiver is killed.
+    pub fn resume_cached(file: File, length: u64) -> io::Result<Self> {
+        let length = length.min(file.metadata()?.len());
+        Self::new(
+            file,
+            length - length % BLOCK_BYTES as u64,
+            CACHED_BYTES,
+            false,
+        )
+    }
+
+    fn new(file: File, written: u64, capacity: usize, direct: bool) -> io::Result<Self> {
         file.set_len(written)?;
         rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(written))?;
-        let memory = vec![0; BUFFER_BYTES + BLOCK_BYTES];
+        let memory = vec![0; capacity + BLOCK_BYTES];
         let start = memory.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_BYTES);
-        let direct = set_direct(&file, true).is_ok();
+        let direct = direct && set_direct(&file, true).is_ok();
         Ok(Self {
             file,
             memory,
+            capacity,
             start,
             filled: 0,
             flushed: 0,
@@ -149,11 +174,11 @@ impl DirectWriter {
 
 impl Write for DirectWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.filled == BUFFER_BYTES {
-            self.write_buffered(BUFFER_BYTES)?;
+        if self.filled == self.capacity {
+            self.write_buffered(self.capacity)?;
             (self.filled, self.flushed) = (0, 0);
         }
-        let count = bytes.len().min(BUFFER_BYTES - self.filled);
+        let count = bytes.len().min(self.capacity - self.filled);
         let at = self.start + self.filled;
         self.memory[at..at + count].copy_from_slice(&bytes[..count]);
         self.filled += count;

@@ -612,3 +612,25 @@ fn privileged_a_container_outlives_a_killed_command_line() {
     });
     assert_whole(&lap, "command line killed");
 }
+
+#[test]
+fn privileged_a_run_that_comes_to_nothing_leaves_no_monitor() {
+    let Some(lap) = lap_with_busybox() else {
+        return;
+    };
+    let [image, program, _] = SLEEP;
+    let name = "--name=taken";
+    lap.ok(&["create", name, image, program, "true"]);
+    let stderr = lap.fails(
+        125,
+        &["run", name, "--network=none", image, program, "true"],
+    );
+    assert!(stderr.contains("is already in use"), "{stderr}");
+    let root = lap.root();
+    let root = root.to_str().unwrap();
+    eventually("the monitor that waited is gone", || {
+        processes(&["__monitor", root]).is_empty()
+    });
+    lap.ok(&["rm", "taken"]);
+    assert_whole(&lap, "a name that is taken");
+}

@@ -152,13 +152,18 @@ async fn a_broken_download_goes_on() {
         .faults()
         .add(When::path(layer.digest.hex()), Fault::Disconnect, 1);
     pull_whole(&client(), &name, &image).await;
+    // What waited in the sockets when the connection broke is lost with it.
     let sent = registry.faults().bytes_sent();
-    let most = image.size() + 2 * image.raw.len() as u64;
+    let most = image.size() + image.size() / 4;
     assert!(sent <= most, "{sent} bytes sent of {most}");
-    let resumed =
-        registry.faults().seen().iter().any(|seen| {
-            seen.status == 206 && seen.range == Some(format!("bytes={}-", layer.size / 2))
-        });
+    let resumed = registry.faults().seen().iter().any(|seen| {
+        let range = seen.range.as_deref().unwrap_or_default();
+        let start = range
+            .strip_prefix("bytes=")
+            .and_then(|rest| rest.strip_suffix('-'));
+        let start = start.and_then(|start| start.parse::<u64>().ok());
+        seen.status == 206 && start.is_some_and(|start| start > 0 && start <= layer.size / 2)
+    });
     assert!(resumed, "{:#?}", registry.faults().seen());
 }
 

@@ -4,10 +4,12 @@
 //! the binary hands over to [`main`] before it does anything else. What it does, in order:
 //!
 //! 1. a session of its own, so that no terminal's signals reach it;
-//! 2. takes `monitor.lock`, starts the container, writes the state, opens `control.sock`;
-//! 3. tells its starter, who is its first client, `Started` or `Failed`;
-//! 4. carries bytes between container, log and clients until the container has ended;
-//! 5. records the end (or removes the container), gives the lock back, tells every client, and goes once
+//! 2. reads from the socket where the container's layers are (its starter may still be making the container
+//!    meanwhile; one that goes away without a word started nothing);
+//! 3. takes `monitor.lock`, starts the container, writes the state, opens `control.sock`;
+//! 4. tells its starter, who is its first client, `Started` or `Failed`;
+//! 5. carries bytes between container, log and clients until the container has ended;
+//! 6. records the end (or removes the container), gives the lock back, tells every client, and goes once
 //!    they have taken what is theirs.
 //!
 //! `SIGTERM` has it stop the container, by force when that takes too long. A container whose folder was
@@ -33,8 +35,9 @@ use lapstrake_sys::signal::{self, SignalFd, SignalSet};
 use pump::Pump;
 use rustix::fs::{Mode, OFlags};
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,6 +51,9 @@ pub const STALL_LIMIT: Duration = Duration::from_secs(30);
 /// Bytes of output waiting for one client at which the container's output is held back.
 pub const HIGH_WATER: usize = 1 << 20;
 
+/// The most bytes of paths in the starter's word: 128 of them, as long as the kernel takes them.
+const GO_LIMIT: usize = 129 * 4096;
+
 /// The client's door, in the container's folder.
 const SOCKET: &str = "control.sock";
 
@@ -56,7 +62,7 @@ pub(crate) fn socket_path(folder: RawFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{folder}/{SOCKET}"))
 }
 
-/// What the monitor is told. The lowers follow on the command line, top first.
+/// What the monitor is told on its command line.
 pub(crate) fn arguments(root: &Path, id: &ContainerId, options: &StartOptions) -> Vec<OsString> {
     let window = options.window.unwrap_or(Window {
         rows: 0,
@@ -78,6 +84,7 @@ struct Arguments {
     id: ContainerId,
     interest: Interest,
     window: Window,
+    /// Trees of the layers, top first: what the starter says last.
     lowers: Vec<PathBuf>,
 }
 
@@ -88,26 +95,60 @@ impl Arguments {
         let interest = Interest::from_byte(args.next()?.to_str()?.parse().ok()?);
         let rows = args.next()?.to_str()?.parse().ok()?;
         let columns = args.next()?.to_str()?.parse().ok()?;
-        let lowers = args.map(PathBuf::from).collect();
         Some(Self {
             root,
             id,
             interest,
             window: Window { rows, columns },
-            lowers,
+            lowers: Vec::new(),
         })
     }
+}
+
+/// The starter's word to go on: paths, each ended by a zero byte, behind their length in bytes.
+pub(crate) fn go(lowers: &[PathBuf]) -> Vec<u8> {
+    let mut paths = Vec::new();
+    for lower in lowers {
+        paths.extend_from_slice(lower.as_os_str().as_bytes());
+        paths.push(0);
+    }
+    let length = u32::try_from(paths.len()).unwrap_or(u32::MAX);
+    let mut message = length.to_be_bytes().to_vec();
+    message.append(&mut paths);
+    message
+}
+
+/// Waits for [`go`]. Fails when the starter goes away instead.
+fn await_go(mut socket: &UnixStream) -> io::Result<Vec<PathBuf>> {
+    let mut length = [0; 4];
+    socket.read_exact(&mut length)?;
+    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if length > GO_LIMIT {
+        return Err(io::Error::from(io::ErrorKind::InvalidData));
+    }
+    let mut paths = vec![0; length];
+    socket.read_exact(&mut paths)?;
+    let paths = paths.split(|byte| *byte == 0);
+    Ok(paths
+        .filter(|path| !path.is_empty())
+        .map(|path| PathBuf::from(OsStr::from_bytes(path)))
+        .collect())
 }
 
 /// The monitor's whole life. `args` are the words after [`ROLE`]; the result is the process's exit status,
 /// which nobody reads.
 pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
-    let Some(arguments) = Arguments::parse(args) else {
+    let Some(mut arguments) = Arguments::parse(args) else {
         return StartKind::Other.exit_code();
     };
     let (Ok(socket), Ok(signals)) = (take_socket(), own_session()) else {
         return StartKind::Other.exit_code();
     };
+    lapstrake_runtime::prepare();
+    let Ok(lowers) = await_go(&socket) else {
+        return StartKind::Other.exit_code();
+    };
+    arguments.lowers = lowers;
     let Ok(mut creator) = Client::creator(socket, arguments.interest) else {
         return StartKind::Other.exit_code();
     };

@@ -5,7 +5,8 @@ use crate::error::{Error, ErrorKind};
 use crate::lookup;
 use crate::ops::images::{Filters, label_fits};
 use lapstrake_container::{
-    Container, LogOptions, Logs, RemoveOptions, Session, Sizes, StartOptions, Status,
+    Container, LogOptions, Logs, Prepared, Record, RemoveOptions, Session, Sizes, StartOptions,
+    Status,
 };
 use lapstrake_spec::Digest;
 use lapstrake_store::Images;
@@ -232,6 +233,20 @@ pub fn start(engine: &Engine, container: &str, options: &StartOptions) -> Result
     let containers = engine.containers()?;
     let found = containers.find(container)?;
     Ok(containers.start(&found.record.id, options)?)
+}
+
+/// Begins the start of a container that is still to be made: see [`super::create`].
+pub fn prepare(engine: &Engine, options: &StartOptions) -> Result<Prepared, Error> {
+    Ok(engine.containers()?.prepare(options)?)
+}
+
+/// Starts the container that was made for a prepared monitor.
+pub fn start_prepared(
+    engine: &Engine,
+    prepared: Prepared,
+    record: &Record,
+) -> Result<Session, Error> {
+    Ok(prepared.start(&engine.containers()?, record)?)
 }
 
 /// Asks the container to end, with its own signal or this one; after `timeout` it is killed.

@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind, Origin};
 use crate::event::{Event, EventSink};
 use crate::ops::pull::{PullRequest, pull};
 use crate::{Engine, lookup};
-use lapstrake_container::{CreateSpec, HostConfig, LayerRef, Record};
+use lapstrake_container::{CreateSpec, HostConfig, LayerRef, Prepared, Record};
 use lapstrake_spec::{ContainerConfig, Digest, Platform};
 
 /// When a missing image is fetched.
@@ -45,30 +45,24 @@ pub struct Created {
     pub warnings: Vec<String>,
 }
 
-/// Creates a container of an image that is here: see [`local_image`] and [`fetch_image`].
-pub fn create(engine: &Engine, request: &CreateRequest, id: Digest) -> Result<Created, Error> {
+/// Creates a container of an image that is here: see [`local_image`] and [`fetch_image`]. A `prepared`
+/// monitor gives it its id.
+pub fn create(
+    engine: &Engine,
+    request: &CreateRequest,
+    id: Digest,
+    prepared: Option<&Prepared>,
+) -> Result<Created, Error> {
     let store = engine.store()?;
     let lease = store.lease()?;
-    lease.protect(std::slice::from_ref(&id))?;
-    let images = store.images()?;
-    let entry = images
-        .by_id(&id)
-        .ok_or_else(|| Error::no_such_image(&request.image))?;
-    let manifest = store.manifest(&entry.manifest)?;
+    let gone = || Error::no_such_image(&request.image);
+    let manifest = {
+        let images = store.images()?;
+        let entry = images.by_id(&id).ok_or_else(gone)?;
+        store.manifest(&entry.manifest)?
+    };
     let (image, _raw) = store.image_config(&id)?;
     let platform = image.platform();
-    let mut warnings = Vec::new();
-    let wanted = request
-        .platform
-        .as_ref()
-        .or(engine.settings().default_platform.as_ref());
-    if wanted.is_none() && !Platform::host().matches(&platform) {
-        warnings.push(format!(
-            "The requested image's platform ({platform}) does not match the detected host platform \
-             ({}) and no specific platform was requested",
-            Platform::host()
-        ));
-    }
     let layers: Vec<LayerRef> = image
         .rootfs
         .diff_ids
@@ -79,16 +73,18 @@ pub fn create(engine: &Engine, request: &CreateRequest, id: Digest) -> Result<Cr
             blob: blob.clone(),
         })
         .collect();
-    lease.protect(&protected(&layers))?;
+    lease.protect(&protected(&id, &layers))?;
     // Nobody has removed and collected it before that.
     if store.images()?.by_id(&id).is_none() {
-        return Err(Error::no_such_image(&request.image));
+        return Err(gone());
     }
     let mut host = request.host.clone();
     if host.runtime.is_empty() {
         host.runtime = engine.settings().runtime.clone().unwrap_or_default();
     }
+    let warnings = platform_warning(engine, request, &platform);
     let spec = CreateSpec {
+        id: prepared.map(|prepared| prepared.id().clone()),
         name: request.name.clone(),
         image_id: id,
         image: request.image.clone(),
@@ -101,15 +97,35 @@ pub fn create(engine: &Engine, request: &CreateRequest, id: Digest) -> Result<Cr
     };
     let record = engine.containers()?.create(spec)?;
     drop(lease);
-    Ok(Created { record, warnings })
+    Ok(Created {
+        record,
+        warnings: warnings.into_iter().collect(),
+    })
 }
 
-/// What a lease names to keep layers: their blobs and their trees.
-fn protected(layers: &[LayerRef]) -> Vec<Digest> {
-    layers
+/// Docker's warning about an image of another platform that nobody asked for.
+fn platform_warning(
+    engine: &Engine,
+    request: &CreateRequest,
+    platform: &Platform,
+) -> Option<String> {
+    let default = engine.settings().default_platform.as_ref();
+    let asked = request.platform.as_ref().or(default).is_some();
+    let host = Platform::host();
+    (!asked && !host.matches(platform)).then(|| {
+        format!(
+            "The requested image's platform ({platform}) does not match the detected host platform \
+             ({host}) and no specific platform was requested"
+        )
+    })
+}
+
+/// What a lease names to keep an image's configuration, and its layers' blobs and trees.
+fn protected(id: &Digest, layers: &[LayerRef]) -> Vec<Digest> {
+    let layers = layers
         .iter()
-        .flat_map(|layer| [layer.blob.digest.clone(), layer.diff_id.clone()])
-        .collect()
+        .flat_map(|layer| [layer.blob.digest.clone(), layer.diff_id.clone()]);
+    std::iter::once(id.clone()).chain(layers).collect()
 }
 
 /// The image of a request, when it is here and the policy does not ask for a pull.

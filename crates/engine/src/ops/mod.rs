@@ -17,8 +17,8 @@ mod tag;
 
 pub use commit::{CommitRequest, commit};
 pub use containers::{
-    ContainerRow, ListContainers, container_rows, kill, logs, pause, remove, start, stop, unpause,
-    wait,
+    ContainerRow, ListContainers, container_rows, kill, logs, pause, prepare, remove, start,
+    start_prepared, stop, unpause, wait,
 };
 pub use create::{CreateRequest, Created, PullPolicy, create, fetch_image, local_image};
 pub use history::{HistoryRow, history};

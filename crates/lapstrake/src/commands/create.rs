@@ -5,6 +5,7 @@ use super::{Cmd, check_trust, run, run_request};
 use crate::args::Arity;
 use crate::cli::Invocation;
 use crate::failure::Failure;
+use lapstrake_engine::ops;
 
 pub(super) static COMMAND: Cmd = Cmd {
     usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
@@ -21,7 +22,9 @@ fn execute(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     let request = run_request::request(invocation)
         .map_err(|text| Failure::of_usage(&text, invocation.program, "create", 125))?;
     check_trust(invocation)?;
-    let record = run::created(invocation, &request, "create")?;
+    let record = run::created(invocation, &request, "create", |id| {
+        ops::create(invocation.engine, &request, id, None)
+    })?;
     invocation.output.line(record.id.as_str());
     Ok(0)
 }

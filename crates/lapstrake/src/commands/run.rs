@@ -12,6 +12,7 @@ use lapstrake_engine::container::{
     parse_detach_keys,
 };
 use lapstrake_engine::ops;
+use lapstrake_engine::spec::Digest;
 use rustix::event::{PollFd, PollFlags};
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
@@ -52,16 +53,24 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
         return Err(Failure::new("the input device is not a TTY"));
     }
     check_trust(invocation)?;
-    let record = created(invocation, &request, "run")?;
     let attend = !detach && (streams.stdin || streams.stdout || streams.stderr);
     let options = if attend {
         options(streams, tty)
     } else {
         StartOptions::detached()
     };
+    let mut prepared = None;
+    let record = created(invocation, &request, "run", |id| {
+        prepared = Some(ops::prepare(invocation.engine, &options)?);
+        ops::create(invocation.engine, &request, id, prepared.as_ref())
+    })?;
     let failed =
         |error: lapstrake_engine::Error| Failure::of_run(&error, invocation.program, "run");
-    let mut session = match ops::start(invocation.engine, record.id.as_str(), &options) {
+    let started = match prepared {
+        Some(prepared) => ops::start_prepared(invocation.engine, prepared, &record),
+        None => ops::start(invocation.engine, record.id.as_str(), &options),
+    };
+    let mut session = match started {
         Ok(session) => session,
         Err(error) => {
             if record.host_config.auto_remove {
@@ -86,11 +95,12 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     attended(&mut session, streams, &keys, matches.is("sig-proxy"))
 }
 
-/// Creates the container and says what the user should know about it.
+/// Finds the image, has the container created, and says what the user should know about it.
 pub(super) fn created(
     invocation: &Invocation<'_>,
     request: &ops::CreateRequest,
     command: &str,
+    create: impl FnOnce(Digest) -> Result<ops::Created, lapstrake_engine::Error>,
 ) -> Result<Record, Failure> {
     let matches = invocation.matches;
     let cid_file = run_request::CidFile::open(matches.nonempty("cidfile"))
@@ -111,7 +121,7 @@ pub(super) fn created(
                 .map_err(failed)
         })?,
     };
-    let created = ops::create(invocation.engine, request, image).map_err(failed)?;
+    let created = create(image).map_err(failed)?;
     for warning in &created.warnings {
         invocation.output.err_line(&format!("WARNING: {warning}"));
     }

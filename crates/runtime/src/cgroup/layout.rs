@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Where control groups are mounted.
 const ROOT: &str = "/sys/fs/cgroup";
@@ -26,7 +27,7 @@ pub enum Hierarchy {
 pub fn hierarchy() -> Hierarchy {
     match rustix::fs::statfs(ROOT) {
         Ok(stat) if stat.f_type == CGROUP2_MAGIC => Hierarchy::V2,
-        Ok(_) => Layout::detect().hierarchy,
+        Ok(_) => Layout::of_start().hierarchy,
         Err(_) => Hierarchy::None,
     }
 }
@@ -60,6 +61,13 @@ impl Tree {
 }
 
 impl Layout {
+    /// As [`Self::detect`] found it first: the list of mounts is long on a busy host, and a start looks three
+    /// times. Not for a process that has entered another group since.
+    pub(crate) fn of_start() -> &'static Self {
+        static FOUND: OnceLock<Layout> = OnceLock::new();
+        FOUND.get_or_init(Self::detect)
+    }
+
     /// Reads the calling process's mounts and groups.
     pub(crate) fn detect() -> Self {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();

@@ -109,7 +109,11 @@ impl Stage<'_> {
         // A session of its own, without a terminal so far.
         rustix::process::setsid().map_err(failed("error creating a session"))?;
         self.set_oom_score()?;
-        let rootfs = Rootfs::build(self.launch)?;
+        let cgroup = self.cgroup;
+        let entered = cgroup.unified.is_some()
+            || !cgroup.v1.is_empty()
+            || self.plan.namespaces.contains(Namespaces::NEWCGROUP);
+        let rootfs = Rootfs::build(self.launch, entered)?;
         self.set_names()?;
         if self.plan.namespaces.contains(Namespaces::NEWNET) {
             net::loopback_up().map_err(failed("error setting up the loopback interface"))?;

@@ -13,14 +13,19 @@ use super::resolve::{self, Missing};
 use crate::cgroup::{Hierarchy, Layout};
 
 /// Mounts the control groups at `path`: the version 2 tree, or a directory with one mount for each
-/// version 1 hierarchy. Nothing on a host without any.
+/// version 1 hierarchy. Nothing on a host without any. `entered` tells that the process has been moved into
+/// groups of the container's own.
 pub(super) fn mount_cgroups(
     root: BorrowedFd<'_>,
     path: &Path,
     options: &Options<'_>,
-    own_namespace: bool,
+    (own_namespace, entered): (bool, bool),
 ) -> io::Result<()> {
-    let layout = Layout::detect();
+    let layout = if entered {
+        &Layout::detect()
+    } else {
+        Layout::of_start()
+    };
     let attributes = options.own.set;
     match layout.hierarchy {
         Hierarchy::None => Ok(()),
@@ -32,7 +37,7 @@ pub(super) fn mount_cgroups(
             mount::attach(tree.as_fd(), target.as_fd())
         }
         Hierarchy::V1 | Hierarchy::Hybrid => {
-            mount_v1(root, path, &layout, attributes, own_namespace)
+            mount_v1(root, path, layout, attributes, own_namespace)
         }
     }
 }

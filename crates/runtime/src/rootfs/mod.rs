@@ -41,8 +41,9 @@ pub(crate) struct Rootfs {
 }
 
 impl Rootfs {
-    /// Builds it in the calling process's mount namespace, which nobody else uses.
-    pub(crate) fn build(launch: &Launch) -> Result<Self, StartError> {
+    /// Builds it in the calling process's mount namespace, which nobody else uses. `entered` tells that the
+    /// process has been moved into control groups of the container's own.
+    pub(crate) fn build(launch: &Launch, entered: bool) -> Result<Self, StartError> {
         let spec = &launch.spec;
         let linux = spec.linux().as_ref();
         set_host_propagation(linux)?;
@@ -50,7 +51,7 @@ impl Rootfs {
         let user_namespace = mounts::has_namespace(spec, LinuxNamespaceType::User);
         let nodev = !rules.allow_everything();
         let root = overlay::mount_root(&launch.rootfs, nodev, user_namespace)?;
-        mounts::mount_all(root.as_fd(), spec, &rules)?;
+        mounts::mount_all(root.as_fd(), spec, &rules, entered)?;
         make_working_directory(root.as_fd(), spec);
         let own_dev = !mounts::binds_dev(spec);
         if own_dev {

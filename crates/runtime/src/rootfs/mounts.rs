@@ -22,6 +22,7 @@ pub(super) fn mount_all(
     root: BorrowedFd<'_>,
     spec: &Spec,
     rules: &DeviceRules,
+    entered: bool,
 ) -> Result<(), StartError> {
     let own_cgroup_namespace = has_namespace(spec, LinuxNamespaceType::Cgroup);
     for mount in spec.mounts().iter().flatten() {
@@ -31,7 +32,8 @@ pub(super) fn mount_all(
             _ if options.bind.is_some() => bind(root, mount, &options, rules),
             Some("bind") => bind(root, mount, &options, rules),
             Some("cgroup" | "cgroup2") => {
-                cgroups::mount_cgroups(root, mount.destination(), &options, own_cgroup_namespace)
+                let path = mount.destination();
+                cgroups::mount_cgroups(root, path, &options, (own_cgroup_namespace, entered))
             }
             Some(kind) => new_filesystem(root, mount, kind, &options, rules),
             None => Err(io::Error::other("no type")),

@@ -91,3 +91,26 @@ fn what_has_no_length_is_refused() {
     // A device has no length to cut to.
     assert!(DirectWriter::resume(file, 0).is_err());
 }
+
+#[test]
+fn through_the_page_cache_the_same_is_written() {
+    let temp = TempDir::new();
+    let dir = Dir::open(temp.path()).unwrap();
+    let bytes = pattern(1_234_567);
+    let (begin, rest) = bytes.split_at(300_001);
+    let mut writer = DirectWriter::create(&dir, "f", 0o600).unwrap();
+    writer.write_all(begin).unwrap();
+    let file = writer.finish().unwrap();
+    let mut writer = DirectWriter::resume_cached(file, begin.len() as u64).unwrap();
+    assert!(!writer.is_direct());
+    let start = usize::try_from(writer.position()).unwrap();
+    assert_eq!(start, begin.len() - begin.len() % BLOCK_BYTES);
+    writer.write_all(&bytes[start..begin.len()]).unwrap();
+    for piece in rest.chunks(50_000) {
+        writer.write_all(piece).unwrap();
+        // What is lost with the process is less than one write.
+        assert!(writer.position() - writer.written() <= 64 << 10);
+    }
+    writer.finish_durable().unwrap();
+    assert!(fs::read(temp.path().join("f")).unwrap() == bytes);
+}

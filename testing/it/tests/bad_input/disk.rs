@@ -73,7 +73,10 @@ fn privileged_a_disk_that_fills_up() {
     ];
     fails(&lap, (&["pull", "-q", &too_large], b""), 1, &pulled);
     holds(&lap, &[&small]);
-    let pulled = [words("failed to register layer: ", "/usr/zeros")];
+    let pulled = [
+        words("failed to register layer: ", "/usr/zeros"),
+        blob("sha256-H64.partial"),
+    ];
     fails(&lap, (&["pull", "-q", &unpacked], b""), 1, &pulled);
     holds(&lap, &[&small]);
     let answer = "Error response from daemon: ";
