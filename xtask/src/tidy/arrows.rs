@@ -34,7 +34,15 @@ pub const OWNED: &[(&str, &[&str])] = &[
     ("indicatif", &["lapstrake"]),
     (
         "tokio",
-        &["image", "registry", "store", "engine", "api", "lapstrake"],
+        &[
+            "archive",
+            "image",
+            "registry",
+            "store",
+            "engine",
+            "api",
+            "lapstrake",
+        ],
     ),
     ("anyhow", &["xtask"]),
 ];
