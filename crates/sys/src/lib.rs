@@ -13,6 +13,7 @@ pub mod durable;
 pub mod lock;
 pub mod mount;
 pub mod net;
+pub mod netlink;
 pub mod process;
 pub mod pty;
 pub mod seccomp;

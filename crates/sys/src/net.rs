@@ -1,9 +1,11 @@
-//! Network interfaces.
+//! Network interfaces and namespaces.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::thread::LinkNameSpaceType;
 
 /// `IFF_UP` and `IFF_RUNNING`, as an `ifreq` has them.
 const UP_AND_RUNNING: libc::c_short = 0x41;
@@ -35,4 +37,15 @@ pub fn loopback_up() -> io::Result<()> {
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// Calls `call` with the calling thread in another network namespace: what is opened there stays there.
+pub fn inside<T>(netns: BorrowedFd<'_>, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let network = Some(LinkNameSpaceType::Network);
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let outside = rustix::fs::open(c"/proc/thread-self/ns/net", flags, Mode::empty())?;
+    rustix::thread::move_into_link_name_space(netns, network)?;
+    let result = call();
+    rustix::thread::move_into_link_name_space(outside.as_fd(), network)?;
+    result
 }

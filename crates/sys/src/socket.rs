@@ -74,6 +74,14 @@ pub fn is_hung_up(socket: BorrowedFd<'_>) -> bool {
         && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
+/// Whether something was received already, the end of the stream included.
+pub fn is_readable(socket: BorrowedFd<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags};
+    let mut fds = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)];
+    rustix::event::poll(&mut fds, Some(&rustix::event::Timespec::default())).is_ok()
+        && !fds[0].revents().is_empty()
+}
+
 /// Repeats a call that a signal interrupted.
 fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
     loop {
