@@ -2,6 +2,7 @@
 //!
 //! - [`apply`] streams a tar into a directory in the form that overlayfs takes as a lower layer.
 //! - [`diff`] streams an overlay's upper directory back into a tar, the same bytes for the same tree.
+//! - [`TarWriter`] writes a layer's tar entry by entry, as `diff` would.
 //! - [`decompress`] recognises how a layer is compressed and undoes it; [`GzipWriter`] compresses.
 //! - [`HashingReader`] and [`HashingWriter`] compute a digest of what passes through.
 //!
@@ -35,3 +36,4 @@ pub use diff::{DiffOptions, DiffStats, diff};
 pub use error::{Error, Limited};
 pub use hash::{HashingReader, HashingWriter};
 pub use limits::Limits;
+pub use tar::{Metadata as TarEntry, TarWriter, Time};

@@ -19,7 +19,7 @@ mod write;
 
 pub(crate) use input::Input;
 pub(crate) use sparse::Segment;
-pub(crate) use write::{Metadata, TarWriter};
+pub use write::{Metadata, TarWriter};
 
 use header::Header;
 use pax::Pax;
@@ -31,9 +31,11 @@ const OFFSET_BITS: u64 = 511;
 
 /// A point in time: seconds since the epoch, and nanoseconds after that second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Time {
-    pub(crate) seconds: i64,
-    pub(crate) nanoseconds: u32,
+pub struct Time {
+    /// Seconds, negative before 1970.
+    pub seconds: i64,
+    /// Nanoseconds, less than a thousand million.
+    pub nanoseconds: u32,
 }
 
 /// What an entry is.

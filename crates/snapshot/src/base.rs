@@ -17,8 +17,8 @@ const FILES: [&str; 5] = [
     "etc/resolv.conf",
 ];
 
-/// The base tree of the store at `root`, made when it is missing.
-pub(crate) fn ensure(root: &Path) -> Result<PathBuf, Error> {
+/// The base tree of the store at `root`, made when it is missing: the lowest lower of every overlay.
+pub fn ensure(root: &Path) -> Result<PathBuf, Error> {
     let containers = root.join("containers");
     let path = containers.join(NAME);
     if rustix::fs::access(&path, rustix::fs::Access::EXISTS).is_ok() {
@@ -40,6 +40,11 @@ pub(crate) fn ensure(root: &Path) -> Result<PathBuf, Error> {
         Err(error) => return Err(Error::io(context())(error)),
     }
     Ok(path)
+}
+
+/// Makes a base tree at `at`, for an overlay that needs more mount points than those.
+pub fn build_at(at: &Path) -> Result<(), Error> {
+    build(at).map_err(Error::io(format!("making {}", at.display())))
 }
 
 fn build(at: &Path) -> rustix::io::Result<()> {

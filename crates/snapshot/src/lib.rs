@@ -18,11 +18,14 @@
 //! making it does not show up as a change. It is built under another name and renamed into place.
 
 mod base;
+mod browse;
 mod copy;
 mod error;
 mod snapshot;
 mod view;
 
+pub use base::{build_at as build_base_tree, ensure as base_tree};
+pub use browse::{Directory, Item, Place};
 pub use error::Error;
 pub use snapshot::{Layer, MAX_LOWERS, OverlaySpec, Snapshot, writable_size};
 pub use view::View;

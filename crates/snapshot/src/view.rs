@@ -15,7 +15,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// How many symbolic links one path may lead through.
 const LINK_LIMIT: u32 = 40;
@@ -27,7 +27,7 @@ const OPAQUE: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
 /// The merged tree of an overlay.
 #[derive(Debug)]
 pub struct View {
-    root: Rc<Merged>,
+    root: Arc<Merged>,
 }
 
 /// A directory of the merged tree: the layers' directories that show through, the top one first.
@@ -51,8 +51,12 @@ impl View {
     pub(crate) fn open<'a>(trees: impl Iterator<Item = &'a PathBuf>) -> Result<Self, Error> {
         let parts = trees.map(|path| open_dir(path)).collect::<Result<_, _>>()?;
         Ok(Self {
-            root: Rc::new(Merged { parts }),
+            root: Arc::new(Merged { parts }),
         })
+    }
+
+    pub(crate) fn merged(&self) -> Arc<Merged> {
+        Arc::clone(&self.root)
     }
 
     /// The content of a regular file, links followed; `None` when there is no such file, or it is longer
@@ -94,8 +98,8 @@ impl View {
     }
 
     /// Walks a path. The result is a directory, or a directory and the name of something else in it.
-    fn resolve(&self, path: &str) -> rustix::io::Result<Option<(Rc<Merged>, Option<CString>)>> {
-        let mut stack = vec![Rc::clone(&self.root)];
+    fn resolve(&self, path: &str) -> rustix::io::Result<Option<(Arc<Merged>, Option<CString>)>> {
+        let mut stack = vec![Arc::clone(&self.root)];
         let mut names = split(OsStr::new(path));
         let mut links = 0;
         while let Some(name) = names.pop_front() {
@@ -105,7 +109,7 @@ impl View {
                 }
                 continue;
             }
-            let Some(dir) = stack.last().map(Rc::clone) else {
+            let Some(dir) = stack.last().map(Arc::clone) else {
                 return Ok(None);
             };
             let Ok(name) = CString::new(name.into_vec()) else {
@@ -113,7 +117,7 @@ impl View {
             };
             match dir.look_up(&name)? {
                 None => return Ok(None),
-                Some(Found::Directory(child, _)) => stack.push(Rc::new(child)),
+                Some(Found::Directory(child, _)) => stack.push(Arc::new(child)),
                 Some(Found::Other { part, stat }) if is_link(&stat) => {
                     links += 1;
                     let target = dir.read_link(part, &name)?;

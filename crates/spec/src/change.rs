@@ -454,7 +454,7 @@ fn join_clean(current: &str, path: &str) -> String {
 }
 
 /// A signal of Linux by number or name, with or without `SIG`.
-fn is_signal(text: &str) -> bool {
+pub fn is_signal(text: &str) -> bool {
     const NAMES: [&str; 36] = [
         "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT",
         "KILL", "PIPE", "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM",

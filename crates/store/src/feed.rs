@@ -39,6 +39,7 @@ pub(crate) fn channel() -> (Feeder, Received) {
 }
 
 /// The writer's end. When it is dropped without an end mark, the unpacker stops.
+#[derive(Debug)]
 pub(crate) struct Feeder {
     sender: SyncSender<Feed>,
     ended: bool,

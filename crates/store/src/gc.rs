@@ -54,7 +54,7 @@ struct BlobRoot {
 }
 
 impl Store {
-    /// Takes what neither the index nor a container, a living lease or `extra_roots` refers to, out of
+    /// Takes what neither the index nor a container, a cached build step, a living lease or `extra_roots` refers to, out of
     /// reach. The space is free when it is reaped, see [`Store::reap_trash`].
     pub fn collect(&self, extra_roots: &[Digest]) -> Result<Reclaimed, Error> {
         let lock = self.lock_exclusive()?;
@@ -100,6 +100,7 @@ impl Store {
             self.mark_stranger(desc, 0, &mut live)?;
         }
         self.mark_containers(&mut live)?;
+        self.mark_builds(&mut live)?;
         for digest in self.leased()? {
             live.layers.insert(digest.clone());
             live.blobs.insert(digest);

@@ -346,7 +346,18 @@ impl Unpacked {
             blob: blob.clone(),
             boot: store.boot_id()?.to_owned(),
         };
-        store.write_record(tree.path(), &record)?;
+        Self::name_tree(store, &mut tree, diff_id, &record)
+    }
+
+    /// Gives a tree that is complete its record and its name. One of this layer that is there already
+    /// and can be trusted stays, and this one is thrown away.
+    pub(crate) fn name_tree(
+        store: &Store,
+        tree: &mut NewTree,
+        diff_id: &Digest,
+        record: &LayerRecord,
+    ) -> Result<(), Error> {
+        store.write_record(tree.path(), record)?;
         while !tree.become_layer(diff_id)? {
             if store.has_layer(diff_id)? {
                 return Ok(());

@@ -12,6 +12,7 @@
 //!     fs/                         the unpacked layer, in overlay's form
 //!     layer.json                  size, entries, blob, and the boot that wrote it
 //! <root>/containers/<id>/config.json   only `ImageID`, `Layers`, `LayerBlobs` are read, as roots
+//! <root>/build/records/*         cached build steps: `Layers` and `LayerBlobs` are read, as roots
 //! <root>/ingest/<alg>-<hex>.partial    a download, resumed by whoever wants the blob next
 //! <root>/ingest/new-*  tree-*     blobs and trees being made
 //! <root>/leases/<id>              digests that a living process is about to refer to
@@ -36,7 +37,7 @@
 //! # What a collection keeps
 //!
 //! Everything reachable from `index.json` (also entries of other tools), the documents named by the
-//! repo digests of an entry, what containers name, and what living leases name. Everything else among
+//! repo digests of an entry, what containers and cached build steps name, and what living leases name. Everything else among
 //! blobs and trees is renamed into `trash/` under the lock and removed later.
 //!
 //! # What a crash leaves
@@ -49,6 +50,7 @@
 //! What is absent: mounts, the network, clocks, knowledge of how containers run.
 
 mod blobs;
+mod build;
 mod check;
 mod disk;
 mod endpoint;
@@ -68,6 +70,7 @@ mod store;
 mod twin;
 mod usage;
 
+pub use build::{LayerTree, NewBlob};
 pub use check::{CheckReport, Problem};
 pub use endpoint::{StoreEndpoint, Unpack};
 pub use error::Error;

@@ -207,7 +207,8 @@ impl ReadBack {
 }
 
 /// Writes a blob whose digest is not known yet, and feeds the same bytes to a reading thread.
-struct BlobWriter {
+#[derive(Debug)]
+pub(crate) struct BlobWriter {
     path: PathBuf,
     output: DirectWriter,
     hasher: Hasher,
@@ -215,7 +216,7 @@ struct BlobWriter {
 }
 
 impl BlobWriter {
-    fn new(store: &Store, new: &NewFile, feed: Option<Feeder>) -> Result<Self, Error> {
+    pub(crate) fn new(store: &Store, new: &NewFile, feed: Option<Feeder>) -> Result<Self, Error> {
         let failed = || store.disk().failed("open", new.path());
         let file = new.file().try_clone().map_err(failed())?;
         let output = DirectWriter::resume(file, 0).map_err(failed())?;
@@ -227,8 +228,18 @@ impl BlobWriter {
         })
     }
 
+    /// How many bytes were written.
+    pub(crate) fn position(&self) -> u64 {
+        self.output.position()
+    }
+
+    /// The digest of what was written.
+    pub(crate) fn digest_so_far(&self) -> Digest {
+        self.hasher.clone().finish()
+    }
+
     /// Makes the bytes durable; their digest and number.
-    fn finish(self, store: &Store, new: &NewFile) -> Result<(Digest, u64), Error> {
+    pub(crate) fn finish(self, store: &Store, new: &NewFile) -> Result<(Digest, u64), Error> {
         let size = self.output.position();
         drop(store.disk().finish_durable(self.output, new.path())?);
         Ok((self.hasher.finish(), size))

@@ -1,5 +1,6 @@
 //! Tests of the store as a whole. Each has a folder of its own.
 
+mod builds;
 mod collect;
 mod crash;
 mod feed;

@@ -17,25 +17,32 @@ const OCTAL_11: u64 = 0o777_7777_7777;
 
 /// What an entry's header says.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Metadata<'a> {
-    /// Of a directory with a slash at its end.
-    pub(crate) name: &'a [u8],
-    pub(crate) link: &'a [u8],
+pub struct Metadata<'a> {
+    /// The path, without a slash at its start; of a directory with one at its end.
+    pub name: &'a [u8],
+    /// Target of a link.
+    pub link: &'a [u8],
     /// The type byte.
-    pub(crate) kind: u8,
-    pub(crate) mode: u32,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) size: u64,
-    pub(crate) mtime: Time,
-    pub(crate) device: (u32, u32),
-    /// Sorted by name.
-    pub(crate) xattrs: &'a [(Vec<u8>, Vec<u8>)],
+    pub kind: u8,
+    /// Permission bits, with set-id and sticky bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Bytes of content that follow.
+    pub size: u64,
+    /// When it was last changed.
+    pub mtime: Time,
+    /// Major and minor number.
+    pub device: (u32, u32),
+    /// Extended attributes, sorted by name.
+    pub xattrs: &'a [(Vec<u8>, Vec<u8>)],
 }
 
 /// Writes entries, one after the other: a header, then exactly as many bytes as it says.
 #[derive(Debug)]
-pub(crate) struct TarWriter<W> {
+pub struct TarWriter<W> {
     out: W,
     buffer: Box<[u8]>,
     filled: usize,
@@ -43,7 +50,8 @@ pub(crate) struct TarWriter<W> {
 }
 
 impl<W: Write> TarWriter<W> {
-    pub(crate) fn new(out: W) -> Self {
+    /// Writes to `out`.
+    pub fn new(out: W) -> Self {
         let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
         Self {
             out,
@@ -53,7 +61,8 @@ impl<W: Write> TarWriter<W> {
         }
     }
 
-    pub(crate) fn header(&mut self, entry: &Metadata<'_>) -> Result<(), Error> {
+    /// Writes an entry's header.
+    pub fn header(&mut self, entry: &Metadata<'_>) -> Result<(), Error> {
         let (prefix, name) = split_name(entry.name).unwrap_or((&[], &[]));
         self.collect_records(entry, name.is_empty());
         if !self.records.is_empty() {
@@ -86,7 +95,7 @@ impl<W: Write> TarWriter<W> {
 
     /// Writes an entry's content: `read` fills the buffer it gets and returns how much. When it returns 0 too early, as
     /// when the file has become shorter, the rest is zeros; what the file has grown by is left out.
-    pub(crate) fn content(
+    pub fn content(
         &mut self,
         size: u64,
         mut read: impl FnMut(&mut [u8]) -> Result<usize, Error>,
@@ -105,7 +114,7 @@ impl<W: Write> TarWriter<W> {
     }
 
     /// Writes the end of the archive, and all that is gathered; returns the writer.
-    pub(crate) fn finish(mut self) -> Result<W, Error> {
+    pub fn finish(mut self) -> Result<W, Error> {
         self.zeros(END_BYTES)?;
         self.write_out()?;
         Ok(self.out)
