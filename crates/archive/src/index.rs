@@ -78,6 +78,13 @@ pub(crate) fn entry(
     entry
 }
 
+/// The same entry under a word that is no complete name, as other tools write it.
+pub(crate) fn labelled(mut entry: Descriptor, label: &str) -> Descriptor {
+    let label = label.to_owned();
+    entry.annotations.insert(REF_NAME.to_owned(), label);
+    entry
+}
+
 /// The manifest that an entry is the OCI form of.
 pub(crate) fn original(entry: &Descriptor) -> Option<Descriptor> {
     let mut words = entry.annotations.get(ORIGINAL)?.split(' ');
@@ -92,6 +99,16 @@ pub(crate) fn original(entry: &Descriptor) -> Option<Descriptor> {
 pub(crate) fn merge(entries: &mut Vec<Descriptor>, new: Descriptor) {
     let name = name_of(&new);
     let same = |old: &Descriptor| old.digest == new.digest;
+    if name.is_none() && !is_nameless(&new) {
+        let label = |entry: &Descriptor| match name_of(entry) {
+            None => entry.annotations.get(REF_NAME).cloned(),
+            Some(_) => None,
+        };
+        let new_label = label(&new);
+        entries.retain(|old| label(old) != new_label && !(same(old) && is_nameless(old)));
+        entries.push(new);
+        return;
+    }
     if name.is_none() {
         if !entries.iter().any(same) {
             entries.push(new);

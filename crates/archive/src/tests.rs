@@ -331,6 +331,40 @@ async fn a_folder_collects_images_and_moves_names() {
 }
 
 #[tokio::test]
+async fn a_label_stands_for_one_image() {
+    let folder = Folder::new();
+    let (memory, images) = docker_images();
+    let root = folder.path("layout");
+    let output = TarOutput::pipe(folder.create("x.tar"), "x.tar");
+    let tar = TarSink::new(output, TarFormat::Oci);
+    for (_, desc) in &images {
+        let sink = LayoutSink::create(&root).unwrap();
+        let options = CopyOptions::push();
+        copy(&memory, &sink, desc, &options, &Silent).await.unwrap();
+        copy(&memory, &tar, desc, &options, &Silent).await.unwrap();
+        sink.label("v1", desc).unwrap();
+        tar.label("v1", desc);
+    }
+    let first = &images[0].1;
+    LayoutSink::create(&root)
+        .unwrap()
+        .label("v0", first)
+        .unwrap();
+    tar.label("v0", first);
+    tar.finish().await.unwrap();
+    let archives = [
+        Archive::open_folder(&root).unwrap(),
+        Archive::open_tar(folder.open("x.tar"), "x.tar").unwrap(),
+    ];
+    for archive in archives {
+        let found = |word: &str| archive.find(word).unwrap().descriptor.digest.clone();
+        assert_eq!(found("v1"), images[1].1.digest);
+        assert_eq!(found("v0"), first.digest);
+        assert_eq!(archive.images().len(), 2);
+    }
+}
+
+#[tokio::test]
 async fn files_of_a_trusted_source_are_copied() {
     let folder = Folder::new();
     let (memory, images) = docker_images();

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use crate::Span;
 
+/// Columns of a line that are shown.
+const COLUMNS: usize = 200;
 const RULE: &str = "--------------------\n";
 
 /// The lines that `spans` cover with some around them, the covered ones marked with `>>>`, in the
@@ -29,12 +31,35 @@ pub fn excerpt(file_name: &str, source: &[u8], spans: &[Span]) -> Option<String>
         let number = index.saturating_add(1);
         let marked = spans.iter().any(|span| span.holds_line(number));
         let mark = if marked { ">>>" } else { "   " };
-        let line = String::from_utf8_lossy(line);
+        let line = shown(line);
         // Writing to a string cannot fail.
         let _infallible = writeln!(out, " {number:3} | {mark} {line}");
     }
     out.push_str(RULE);
     Some(out)
+}
+
+/// A line for a terminal: what does not fit is cut off, and control characters, which could do anything to a terminal, are
+/// escaped.
+fn shown(line: &[u8]) -> String {
+    // No character is longer than four bytes: enough for the columns and one more.
+    let most = COLUMNS.saturating_mul(4).saturating_add(4);
+    let start = line.get(..line.len().min(most)).unwrap_or(line);
+    let text = String::from_utf8_lossy(start);
+    let text = text.strip_suffix('\r').unwrap_or(&text);
+    let mut out = String::new();
+    for (column, character) in text.chars().enumerate() {
+        if column == COLUMNS {
+            out.push('…');
+            break;
+        }
+        if character.is_control() && character != '\t' {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out
 }
 
 /// Docker adds lines above and below in turns, more of them around a single line.
@@ -54,3 +79,6 @@ fn padded(mut from: usize, mut to: usize, count: usize) -> (usize, usize) {
     }
     (from, to)
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,15 +112,35 @@ pub struct Heredoc {
 impl Node {
     /// The place in the source of a place in [`Node::text`].
     pub fn position(&self, offset: usize) -> Position {
-        let after = self.origins.partition_point(|(start, _)| *start <= offset);
-        match self.origins.get(after.saturating_sub(1)) {
-            Some((start, place)) => Position {
-                line: place.line,
-                column: place.column.saturating_add(offset.saturating_sub(*start)),
-            },
-            None => self.span.start,
-        }
+        position(&self.origins, offset, self.span.start)
     }
+}
+
+/// The place in the source of a place in a logical line.
+fn position(origins: &[(usize, Position)], offset: usize, otherwise: Position) -> Position {
+    let after = origins.partition_point(|(start, _)| *start <= offset);
+    match origins.get(after.saturating_sub(1)) {
+        Some((start, place)) => Position {
+            line: place.line,
+            column: place.column.saturating_add(offset.saturating_sub(*start)),
+        },
+        None => otherwise,
+    }
+}
+
+fn has_nul(node: &Node) -> bool {
+    let own = node
+        .arguments
+        .iter()
+        .any(|argument| argument.contains('\0'));
+    own || node.trigger.as_deref().is_some_and(has_nul)
+}
+
+/// No argument, variable or path of a program can hold one; the file is most likely no text at all.
+fn nul_byte(at: Position) -> ParseError {
+    let kind = ErrorKind::Syntax("instruction contains a NUL byte".to_owned());
+    let span = Span { start: at, end: at };
+    ParseError::of_instruction(kind, span, Some(at), None)
 }
 
 /// Reads a Dockerfile.
@@ -279,17 +299,29 @@ impl Parser<'_> {
     fn node(&mut self, logical: Logical, mut span: Span) -> Result<(), ParseError> {
         let escape = self.syntax.directives.escape;
         let failed = |kind, span| Err(ParseError::new(kind, vec![span]));
+        if let Some(offset) = logical.text.find('\0') {
+            return Err(nul_byte(position(&logical.origins, offset, span.start)));
+        }
         let mut node = match arguments::node(&logical.text, escape, 0) {
             Ok(node) => node,
             Err(kind) => return failed(kind, span),
         };
+        // A JSON array may have escaped ones.
+        if has_nul(&node) {
+            return Err(nul_byte(span.start));
+        }
         if heredoc::allowed(&node) {
             let found = match heredoc::in_line(&logical.text) {
                 Ok(found) => found,
                 Err(kind) => return failed(kind, span),
             };
             for mut document in found {
-                let complete = self.heredoc_content(&mut document);
+                let mut nul = None;
+                let complete = self.heredoc_content(&mut document, &mut nul);
+                // A file of COPY may have any bytes; a script may not.
+                if let Some(line) = nul.filter(|_| node.name.eq_ignore_ascii_case("RUN")) {
+                    return Err(nul_byte(Position { line, column: 1 }));
+                }
                 span.end.line = self.lines.number;
                 if !complete && !self.lines.too_long {
                     return failed(ErrorKind::Syntax("unterminated heredoc".to_owned()), span);
@@ -305,8 +337,8 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Reads up to the terminator; false if there is none.
-    fn heredoc_content(&mut self, document: &mut Heredoc) -> bool {
+    /// Reads up to the terminator; false if there is none. `nul` becomes the first line with a NUL byte.
+    fn heredoc_content(&mut self, document: &mut Heredoc, nul: &mut Option<usize>) -> bool {
         while let Some(line) = self.lines.next() {
             let bare = trim_line_end(line);
             let word = if document.chomp {
@@ -316,6 +348,9 @@ impl Parser<'_> {
             };
             if word == document.name {
                 return true;
+            }
+            if nul.is_none() && line.contains('\0') {
+                *nul = Some(self.lines.number);
             }
             document.content.push_str(line);
         }

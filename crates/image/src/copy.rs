@@ -126,6 +126,21 @@ pub async fn copy(
     })
 }
 
+/// The image that `top` leads to: itself, or what an index has for a platform (the host's when none is
+/// given). For a copy that is to leave the index behind.
+pub async fn choose(
+    source: &dyn ContentSource,
+    top: &Descriptor,
+    platform: Option<Platform>,
+) -> Result<(Descriptor, Manifest), Error> {
+    let options = CopyOptions {
+        platform,
+        ..CopyOptions::pull()
+    };
+    let found = find_manifest(source, top, &options).await?;
+    Ok((found.desc, found.manifest))
+}
+
 /// A manifest and the indexes that led to it, the outermost first.
 struct Found {
     desc: Descriptor,

@@ -18,7 +18,7 @@ pub mod memory;
 mod validate;
 
 pub use blob::{BlobReader, RetryPolicy, read_blob};
-pub use copy::{Copied, CopyOptions, Direction, INDEX_DEPTH_LIMIT, LAYERS_LIMIT, copy};
+pub use copy::{Copied, CopyOptions, Direction, INDEX_DEPTH_LIMIT, LAYERS_LIMIT, choose, copy};
 pub use endpoint::{BlobStream, ContentSink, ContentSource, LayerPlan, Plan, Put};
 pub use error::{Error, ErrorKind};
 pub use event::{LayerEvent, LayerState, Observer, Silent};

@@ -4,7 +4,7 @@ use crate::contract::{Endpoint, source_sink_contract};
 use crate::memory::{Fault, Memory, MemoryLayer, tiny_tar};
 use crate::{
     BlobReader, ContentSource, CopyOptions, ErrorKind, LayerEvent, LayerState, Observer,
-    RetryPolicy, Silent, copy, validate,
+    RetryPolicy, Silent, choose, copy, validate,
 };
 use bytes::Bytes;
 use lapstrake_spec::{Descriptor, Digest, ImageConfig, Manifest, MediaType, Platform, Reference};
@@ -156,6 +156,11 @@ async fn the_platform_picks_an_image_out_of_an_index() {
             .await
             .unwrap();
         assert_eq!(copied.manifest.digest, wanted.digest);
+        let (chosen, manifest) = choose(&source, &index, options.platform).await.unwrap();
+        assert_eq!(
+            (chosen.digest, manifest),
+            (copied.manifest.digest, copied.parsed)
+        );
         assert_eq!(copied.top.digest, index.digest);
         assert_eq!(sink.resolve(&name()).await.unwrap().digest, index.digest);
     }

@@ -88,6 +88,13 @@ impl<W: Write> Walk<'_, W> {
     /// Writes what `name` of the current directory is; nothing when it is gone.
     fn name(&mut self, name: &Name) -> Result<(), Error> {
         let path = self.frames.path_of(&name.bytes)?;
+        if name.bytes.starts_with(b".wh.") {
+            // In a tar it would take something away from the layers below.
+            return Err(Error::Unsupported {
+                path: String::from_utf8_lossy(&path).into_owned(),
+                reason: "a name that begins with .wh. marks a removed file and cannot be kept in a layer",
+            });
+        }
         let result = match name.file_type {
             FileType::RegularFile => self.file(&name.bytes, &path),
             FileType::Directory => self.directory(&name.bytes, &path),

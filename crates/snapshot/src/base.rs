@@ -26,7 +26,9 @@ pub fn ensure(root: &Path) -> Result<PathBuf, Error> {
     }
     let context = || format!("making {}", path.display());
     std::fs::create_dir_all(&containers).map_err(Error::io(context()))?;
-    let temporary = format!("{NAME}.{}", rustix::process::getpid().as_raw_nonzero());
+    // Threads of one process may come here at once, too.
+    let thread = rustix::thread::gettid().as_raw_nonzero();
+    let temporary = format!("{NAME}.{thread}");
     let staged = containers.join(&temporary);
     build(&staged).map_err(Error::io(context()))?;
     let flags = RenameFlags::NOREPLACE;
@@ -49,7 +51,7 @@ pub fn build_at(at: &Path) -> Result<(), Error> {
 
 fn build(at: &Path) -> rustix::io::Result<()> {
     let mode = Mode::from_raw_mode(0o755);
-    // A process of the same number may have died in the middle of this: its names are welcome.
+    // A thread of the same number may have died in the middle of this: its names are welcome.
     make(rustix::fs::mkdir(at, mode))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir: OwnedFd = rustix::fs::open(at, flags, Mode::empty())?;

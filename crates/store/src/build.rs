@@ -6,7 +6,7 @@
 //! cache record costs time and nothing else. Everything else below `build/` belongs to the build crate.
 
 use crate::disk::{PRIVATE_DIR, text};
-use crate::gc::Live;
+use crate::gc::{Live, Without};
 use crate::ingest::{NewFile, NewTree};
 use crate::layers::{LayerRecord, Unpacked};
 use crate::layout::{self, TREE};
@@ -64,8 +64,11 @@ impl Store {
     }
 
     /// Marks what the build cache stands on.
-    pub(crate) fn mark_builds(&self, live: &mut Live) -> Result<(), Error> {
+    pub(crate) fn mark_builds(&self, live: &mut Live, without: &Without) -> Result<(), Error> {
         for entry in self.disk().entries(RECORDS)? {
+            if without.records.contains(text(&entry.name)) {
+                continue;
+            }
             let path = format!("{RECORDS}/{}", text(&entry.name));
             let Ok(raw) = self.disk().read(&path, RECORD_LIMIT) else {
                 continue;

@@ -4,6 +4,7 @@ use crate::disk::text;
 use crate::images::Images;
 use crate::layout::{self, BLOBS, CONTAINERS, IMAGE, INGEST, TRASH};
 use crate::links::LinkCache;
+use crate::usage::bytes_on_disk;
 use crate::{Error, Store};
 use lapstrake_spec::{Descriptor, Digest, Document, MANIFEST_LIMIT};
 use lapstrake_sys::durable::TEMPORARY_SUFFIX;
@@ -28,6 +29,40 @@ pub struct Reclaimed {
     pub layers: Vec<Digest>,
     /// Bytes of the blobs, and of the files of the trees.
     pub bytes: u64,
+}
+
+/// Containers and cached build steps that are thought away: for an answer to what would be garbage.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Without {
+    /// Ids of containers.
+    pub containers: BTreeSet<String>,
+    /// Names of records of the build cache.
+    pub records: BTreeSet<String>,
+}
+
+/// How the bytes of what a collection takes are found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Measure {
+    /// As files and records tell: fast.
+    Recorded,
+    /// In blocks of the disk: walks every tree.
+    Blocks,
+}
+
+impl Measure {
+    fn blob(self, store: &Store, path: &str) -> Result<u64, Error> {
+        match self {
+            Self::Recorded => store.file_size(path),
+            Self::Blocks => Ok(bytes_on_disk(store.disk().path(path))),
+        }
+    }
+
+    fn layer(self, store: &Store, diff_id: &Digest) -> Result<u64, Error> {
+        match self {
+            Self::Recorded => store.layer_size(diff_id),
+            Self::Blocks => Ok(bytes_on_disk(store.disk().path(&layout::layer(diff_id)))),
+        }
+    }
 }
 
 /// What is in use.
@@ -57,15 +92,28 @@ impl Store {
     /// Takes what neither the index nor a container, a cached build step, a living lease or `extra_roots` refers to, out of
     /// reach. The space is free when it is reaped, see [`Store::reap_trash`].
     pub fn collect(&self, extra_roots: &[Digest]) -> Result<Reclaimed, Error> {
+        self.collect_by(extra_roots, Measure::Recorded)
+    }
+
+    /// Like [`collect`](Self::collect), and `bytes` are what the disk gets back: blocks, as `du` counts them.
+    pub fn collect_measured(&self) -> Result<Reclaimed, Error> {
+        self.collect_by(&[], Measure::Blocks)
+    }
+
+    fn collect_by(&self, extra_roots: &[Digest], measure: Measure) -> Result<Reclaimed, Error> {
         let lock = self.lock_exclusive()?;
         let images = self.images()?;
         let mut live = self.live(&images)?;
         for digests in [&mut live.blobs, &mut live.layers] {
             digests.extend(extra_roots.iter().cloned());
         }
-        let mut reclaimed = Reclaimed::default();
-        self.collect_blobs(&live, &mut reclaimed)?;
-        self.collect_layers(&live, &mut reclaimed)?;
+        let reclaimed = self.garbage(&live, measure)?;
+        for digest in &reclaimed.blobs {
+            self.to_trash(&layout::blob(digest))?;
+        }
+        for diff_id in &reclaimed.layers {
+            self.to_trash(&layout::layer(diff_id))?;
+        }
         for path in self.temporaries()? {
             self.disk().remove_file(&path)?;
         }
@@ -73,8 +121,22 @@ impl Store {
         Ok(reclaimed)
     }
 
+    /// What [`collect_measured`](Self::collect_measured) would take if the index were `images` and nothing of
+    /// `without` were there.
+    pub fn collectable(&self, images: &Images, without: &Without) -> Result<Reclaimed, Error> {
+        let lock = self.lock_exclusive()?;
+        let live = self.live_without(images, without)?;
+        let garbage = self.garbage(&live, Measure::Blocks)?;
+        drop(lock);
+        Ok(garbage)
+    }
+
     /// Everything in use. To be called under the exclusive lock.
     pub(crate) fn live(&self, images: &Images) -> Result<Live, Error> {
+        self.live_without(images, &Without::default())
+    }
+
+    fn live_without(&self, images: &Images, without: &Without) -> Result<Live, Error> {
         let mut live = Live::default();
         let mut cache = LinkCache::load(self);
         let mut manifests = BTreeSet::new();
@@ -99,8 +161,8 @@ impl Store {
         for desc in &images.others {
             self.mark_stranger(desc, 0, &mut live)?;
         }
-        self.mark_containers(&mut live)?;
-        self.mark_builds(&mut live)?;
+        self.mark_containers(&mut live, without)?;
+        self.mark_builds(&mut live, without)?;
         for digest in self.leased()? {
             live.layers.insert(digest.clone());
             live.blobs.insert(digest);
@@ -162,8 +224,11 @@ impl Store {
     }
 
     /// Marks what containers stand on.
-    fn mark_containers(&self, live: &mut Live) -> Result<(), Error> {
+    fn mark_containers(&self, live: &mut Live, without: &Without) -> Result<(), Error> {
         for entry in self.disk().entries(CONTAINERS)? {
+            if without.containers.contains(text(&entry.name)) {
+                continue;
+            }
             let path = format!("{CONTAINERS}/{}/config.json", text(&entry.name));
             let raw = match self.disk().read(&path, RECORD_LIMIT) {
                 // Not a container, or not yet, or not any more.
@@ -189,28 +254,22 @@ impl Store {
         Ok(())
     }
 
-    fn collect_blobs(&self, live: &Live, reclaimed: &mut Reclaimed) -> Result<(), Error> {
+    /// Blobs and trees that are not in use.
+    fn garbage(&self, live: &Live, measure: Measure) -> Result<Reclaimed, Error> {
+        let mut garbage = Reclaimed::default();
         for (digest, path) in self.all_blobs()? {
-            if live.blobs.contains(&digest) {
-                continue;
+            if !live.blobs.contains(&digest) {
+                garbage.bytes = garbage.bytes.saturating_add(measure.blob(self, &path)?);
+                garbage.blobs.push(digest);
             }
-            reclaimed.bytes = reclaimed.bytes.saturating_add(self.file_size(&path)?);
-            self.to_trash(&path)?;
-            reclaimed.blobs.push(digest);
         }
-        Ok(())
-    }
-
-    fn collect_layers(&self, live: &Live, reclaimed: &mut Reclaimed) -> Result<(), Error> {
         for diff_id in self.unpacked()? {
-            if live.layers.contains(&diff_id) {
-                continue;
+            if !live.layers.contains(&diff_id) {
+                garbage.bytes = garbage.bytes.saturating_add(measure.layer(self, &diff_id)?);
+                garbage.layers.push(diff_id);
             }
-            reclaimed.bytes = reclaimed.bytes.saturating_add(self.layer_size(&diff_id)?);
-            self.to_trash(&layout::layer(&diff_id))?;
-            reclaimed.layers.push(diff_id);
         }
-        Ok(())
+        Ok(garbage)
     }
 
     /// What is left of files that are only replaced under the exclusive lock.
@@ -252,7 +311,11 @@ impl Store {
 
     /// The diff ids of every image, bottom first, one list for each image; none of a damaged one.
     pub fn layer_chains(&self) -> Result<Vec<Vec<Digest>>, Error> {
-        let images = self.images()?;
+        self.layer_chains_of(&self.images()?)
+    }
+
+    /// The same of these images.
+    pub fn layer_chains_of(&self, images: &Images) -> Result<Vec<Vec<Digest>>, Error> {
         let mut cache = LinkCache::load(self);
         let mut seen = BTreeSet::new();
         let mut chains = Vec::new();
@@ -349,8 +412,17 @@ impl Store {
             .ok())
     }
 
-    /// Throws away what is left of downloads that nobody is at.
+    /// Throws away what is left of downloads that nobody is at; the bytes that the disk gets back.
     pub fn drop_partials(&self) -> Result<u64, Error> {
+        self.partials(|path| self.disk().remove_file(path))
+    }
+
+    /// The bytes on disk of what is left of downloads that nobody is at.
+    pub fn partial_bytes(&self) -> Result<u64, Error> {
+        self.partials(|_path| Ok(()))
+    }
+
+    fn partials(&self, act: impl Fn(&str) -> Result<(), Error>) -> Result<u64, Error> {
         let mut bytes = 0u64;
         for entry in self.disk().entries(INGEST)? {
             let path = format!("{INGEST}/{}", text(&entry.name));
@@ -360,13 +432,9 @@ impl Store {
             let Some(lock) = self.claim(&path)? else {
                 continue;
             };
-            let length = lock
-                .file()
-                .metadata()
-                .map_err(self.disk().failed("stat", &path))?
-                .len();
-            bytes = bytes.saturating_add(length);
-            self.disk().remove_file(&path)?;
+            bytes = bytes.saturating_add(bytes_on_disk(self.disk().path(&path)));
+            act(&path)?;
+            drop(lock);
         }
         Ok(bytes)
     }

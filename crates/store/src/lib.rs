@@ -75,7 +75,7 @@ pub use check::{CheckReport, Problem};
 pub use endpoint::{StoreEndpoint, Unpack};
 pub use error::Error;
 pub use faults::{FaultPlan, Faults};
-pub use gc::Reclaimed;
+pub use gc::{Reclaimed, Without};
 pub use images::{Entry, Found, Images, LookupError};
 pub use layers::{LayerMount, LayerRecord};
 pub use lease::Lease;

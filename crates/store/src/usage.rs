@@ -59,6 +59,16 @@ impl Store {
         Ok(usage)
     }
 
+    /// What a container's folder takes on disk.
+    pub fn container_bytes(&self, id: &str) -> u64 {
+        bytes_on_disk(self.disk().path(&format!("{CONTAINERS}/{id}")))
+    }
+
+    /// What a volume takes on disk.
+    pub fn volume_bytes(&self, name: &str) -> u64 {
+        bytes_on_disk(self.disk().path(&format!("{VOLUMES}/{name}")))
+    }
+
     /// How many things are in a folder, hidden ones apart, and what all of them take.
     fn folders(&self, path: &str) -> Result<(usize, u64), Error> {
         let mut found = (0, 0);
@@ -73,15 +83,22 @@ impl Store {
     }
 }
 
-/// The blocks of a tree. What vanishes or cannot be read meanwhile is not counted.
-fn bytes_on_disk(top: PathBuf) -> u64 {
+/// The blocks of a tree, files with several names once. What vanishes or cannot be read meanwhile is not
+/// counted.
+pub(crate) fn bytes_on_disk(top: PathBuf) -> u64 {
     let mut bytes = 0;
     let mut queue = vec![top];
+    let mut linked = BTreeSet::new();
     while let Some(path) = queue.pop() {
         let Ok(metadata) = std::fs::symlink_metadata(&path) else {
             continue;
         };
-        bytes += metadata.blocks() * BLOCK_BYTES;
+        let is_new = metadata.is_dir()
+            || metadata.nlink() < 2
+            || linked.insert((metadata.dev(), metadata.ino()));
+        if is_new {
+            bytes += metadata.blocks() * BLOCK_BYTES;
+        }
         if metadata.is_dir()
             && let Ok(entries) = std::fs::read_dir(&path)
         {

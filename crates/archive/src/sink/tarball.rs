@@ -82,6 +82,17 @@ impl TarSink {
         self
     }
 
+    /// Lists an image that was written under a word that is no complete name, as other tools write it.
+    pub fn label(&self, word: &str, desc: &Descriptor) {
+        let bare = Descriptor::new(desc.media_type.clone(), desc.digest.clone(), desc.size);
+        let mut state = self.state();
+        let entry = match state.listed.get(&desc.digest) {
+            Some(form) => index::entry(form, Some(&bare), None),
+            None => index::entry(&bare, None, None),
+        };
+        index::merge(&mut state.index, index::labelled(entry, word));
+    }
+
     /// Writes the tables and the end. Until then the tar is not whole.
     pub async fn finish(self) -> Result<(), TransferError> {
         let tables = self.tables();

@@ -22,6 +22,8 @@ pub struct TarOutput {
 
 enum Target {
     File(File),
+    /// A descriptor that only goes forward: a pipe, or a file that somebody else has written to.
+    Pipe(File),
     Stream(Box<dyn Write + Send>),
 }
 
@@ -29,6 +31,12 @@ impl TarOutput {
     /// Writes into a file, from its beginning.
     pub fn file(file: File, name: impl Into<String>) -> Self {
         Self::new(Target::File(file), name.into())
+    }
+
+    /// Writes to a descriptor that only goes forward, such as standard output. Blobs that are files reach it
+    /// without passing through this process. `name` is what errors call it.
+    pub fn pipe(file: File, name: impl Into<String>) -> Self {
+        Self::new(Target::Pipe(file), name.into())
     }
 
     /// Writes to a stream. `name` is what errors call it: `/dev/stdout`.
@@ -90,7 +98,7 @@ impl TarOutput {
 
     pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
         let written = match &mut self.target {
-            Target::File(file) => file.write_all(bytes),
+            Target::File(file) | Target::Pipe(file) => file.write_all(bytes),
             Target::Stream(stream) => stream.write_all(bytes),
         };
         written.map_err(ArchiveError::io(format!("write {}", self.name)))?;
@@ -102,7 +110,7 @@ impl TarOutput {
     pub(crate) fn put_file(&mut self, from: &mut File, size: u64) -> Result<(), ArchiveError> {
         let mut from = from.take(size);
         let copied = match &mut self.target {
-            Target::File(file) => io::copy(&mut from, file),
+            Target::File(file) | Target::Pipe(file) => io::copy(&mut from, file),
             Target::Stream(stream) => io::copy(&mut from, stream),
         };
         let copied = copied.map_err(ArchiveError::io(format!("write {}", self.name)))?;
@@ -118,7 +126,7 @@ impl TarOutput {
         self.roll_back()?;
         self.put(&[0; END_BYTES])?;
         let flushed = match &mut self.target {
-            Target::File(file) => file.flush(),
+            Target::File(file) | Target::Pipe(file) => file.flush(),
             Target::Stream(stream) => stream.flush(),
         };
         flushed.map_err(ArchiveError::io(format!("write {}", self.name)))

@@ -95,7 +95,8 @@ pub(super) fn scan_bounded(file: &File, limit: usize) -> Result<Table, ArchiveEr
         table: Table::default(),
     };
     let mut entries = 0_usize;
-    while scanner.entry()? {
+    // Nothing at all is no tar that was cut off: as in Go, it has no entries.
+    while length > 0 && scanner.entry()? {
         entries = entries.saturating_add(1);
         if entries > limit {
             return Err(ArchiveError::Limit {

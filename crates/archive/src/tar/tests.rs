@@ -96,11 +96,20 @@ fn every_truncation_is_noticed() {
         .unwrap();
     file.set_len(whole).unwrap();
     scan(&file).unwrap();
-    for length in (0..whole).rev() {
+    for length in (1..whole).rev() {
         file.set_len(length).unwrap();
         let error = scan(&file).unwrap_err();
         assert!(matches!(error, ArchiveError::UnexpectedEof), "{length}");
     }
+    // Nothing at all was not cut off; that it has no images is for others to notice.
+    file.set_len(0).unwrap();
+    assert!(
+        scan(&file)
+            .unwrap()
+            .find("manifest.json")
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[test]

@@ -232,10 +232,27 @@ fn lengths_are_bounded() {
 }
 
 #[test]
-fn binary_and_nul_are_text() {
-    let syntax = parse(b"FROM a\0b\nRUN \xff\xfe \x80\n").unwrap();
-    assert_eq!(syntax.nodes[0].arguments, ["a\0b"]);
+fn binary_is_text() {
+    let syntax = parse(b"FROM a\nRUN \xff\xfe \x80\n").unwrap();
     assert_eq!(syntax.nodes[1].arguments, ["\u{fffd}\u{fffd} \u{fffd}"]);
+}
+
+#[test]
+fn nul_bytes_are_refused_with_their_line() {
+    for (source, line) in [
+        ("FROM a\0b\n", 1),
+        ("FROM a\nRUN a \\\n b \\\n c\0\n", 4),
+        ("FROM a\nRUN [\"a\\u0000\"]\n", 2),
+        ("FROM a\nONBUILD RUN [\"a\\u0000\"]\n", 2),
+        ("FROM a\nRUN <<E\nb\nc\0\nE\n", 4),
+    ] {
+        let expected =
+            format!("dockerfile parse error on line {line}: instruction contains a NUL byte");
+        assert_eq!(error(source), expected, "{source:?}");
+    }
+    for source in ["FROM a\n# b\0\n", "FROM a\nCOPY <<E /b\n\0\nE\n"] {
+        assert!(parse(source.as_bytes()).is_ok(), "{source:?}");
+    }
 }
 
 /// Large inputs of every kind take a moment, not minutes: each of them is quadratic or overflows

@@ -233,3 +233,17 @@ fn plant(dir: &TempDir, random: &mut Random) {
         }
     }
 }
+
+#[test]
+fn names_of_whiteouts_are_refused() {
+    for name in [".wh.x", ".wh..wh..opq"] {
+        let dir = TempDir::new();
+        fs::create_dir(dir.path().join("d")).unwrap();
+        fs::write(dir.path().join("d").join(name), "").unwrap();
+        let error = crate::diff(dir.fd(), Vec::new(), &DiffOptions::default()).unwrap_err();
+        let expected = format!(
+            "d/{name}: a name that begins with .wh. marks a removed file and cannot be kept in a layer"
+        );
+        assert_eq!(error.to_string(), expected);
+    }
+}
