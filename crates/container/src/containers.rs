@@ -3,10 +3,11 @@
 use crate::create::CreateSpec;
 use crate::error::{Context, Error, Result};
 use crate::home::{self, Home};
-use crate::lifecycle::Prepared;
+use crate::lifecycle::{Held, Prepared};
 use crate::logs::{LogOptions, Logs};
 use crate::record::{ContainerId, Record, State};
 use crate::session::{Session, StartOptions};
+use crate::volumes::{self, Volume};
 use crate::{create, lifecycle, logs, remove, rename};
 use lapstrake_snapshot::{Layer, Snapshot};
 use lapstrake_store::Store;
@@ -154,6 +155,12 @@ impl Containers {
         lifecycle::pause(self, id)
     }
 
+    /// Freezes every process of a running container until the result is dropped, however this process ends. Nothing
+    /// when it does not run.
+    pub fn hold(&self, id: &ContainerId) -> Result<Option<Held>> {
+        lifecycle::hold(self, id)
+    }
+
     /// Lets the processes of a paused container go on.
     pub fn unpause(&self, id: &ContainerId) -> Result<()> {
         lifecycle::unpause(self, id)
@@ -197,6 +204,27 @@ impl Containers {
             home.path(),
             &layers(record)?,
         )?)
+    }
+
+    /// The volumes that no container has a mount of, sorted by name. The containers with the ids `without`
+    /// do not count.
+    pub fn unused_volumes(&self, without: &[String]) -> Result<Vec<Volume>> {
+        let mut list = self.list()?;
+        list.retain(|container| {
+            let id = container.record.id.as_str();
+            !without.iter().any(|other| other == id)
+        });
+        let mounts = list.iter().flat_map(|container| &container.record.mounts);
+        volumes::unused(&self.volumes(), mounts)
+    }
+
+    /// Removes a volume that is among the [`unused_volumes`](Self::unused_volumes).
+    pub fn remove_volume(&self, volume: &Volume) -> Result<()> {
+        volumes::remove(&self.volumes(), &volume.name)
+    }
+
+    fn volumes(&self) -> PathBuf {
+        self.store.root().join("volumes")
     }
 
     /// Removes what crashes left: folders without a record, names without a container. Cheap when there is

@@ -6,6 +6,7 @@ use crate::home::{self, Home};
 use crate::host_config::HostConfig;
 use crate::lower::{self, merge};
 use crate::names;
+use crate::network::is_host_network;
 use crate::record::{ContainerId, Record};
 use crate::volumes;
 use lapstrake_snapshot::{Layer, MAX_LOWERS, Snapshot};
@@ -169,7 +170,7 @@ fn record(containers: &Containers, id: &ContainerId, spec: CreateSpec) -> Result
 
 /// The beginning of the id; on the host's network the host's name.
 fn default_hostname(id: &ContainerId, host: &HostConfig) -> String {
-    if !lower::is_host_network(host) && host.uts_mode != "host" {
+    if !is_host_network(host) && host.uts_mode != "host" {
         return id.short().to_owned();
     }
     let name = rustix::system::uname()

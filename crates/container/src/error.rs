@@ -3,7 +3,7 @@
 use std::io;
 
 /// Why a container did not start; decides the exit status of `run` and `start`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum StartKind {
     /// The command is not in the container (127).
     NotFound,

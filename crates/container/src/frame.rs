@@ -52,9 +52,11 @@ pub(crate) enum Frame {
         rows: u16,
         columns: u16,
     },
-    /// Answered by `Done` or `Refused`, as `Pause` and `Resume` are.
+    /// Answered by `Done` or `Refused`, as `Pause`, `Hold` and `Resume` are.
     Signal(i32),
     Pause,
+    /// A pause that ends when the client goes, however it goes.
+    Hold,
     Resume,
     // From the monitor.
     Started {
@@ -87,6 +89,7 @@ impl Frame {
             }
             Self::Signal(signal) => put(out, b's', &signal.to_be_bytes()),
             Self::Pause => put(out, b'p', &[]),
+            Self::Hold => put(out, b'w', &[]),
             Self::Resume => put(out, b'u', &[]),
             Self::Started { pid } => put(out, b'S', &pid.to_be_bytes()),
             Self::Failed { kind, message } => {
@@ -118,6 +121,7 @@ impl Frame {
             }
             b's' => Self::Signal(number(payload)?),
             b'p' => Self::Pause,
+            b'w' => Self::Hold,
             b'u' => Self::Resume,
             b'S' => Self::Started {
                 pid: number(payload)?,

@@ -108,6 +108,7 @@ impl Home {
         State {
             status: Status::Exited,
             pid: 0,
+            network: None,
             exit_code: KILLED,
             finished_at,
             ..state

@@ -12,13 +12,15 @@
 //!     control.sock   the monitor's door
 //!     json.log       output, one JSON object a line
 //!     upper/ work/   the writable layer
-//!     hostname hosts resolv.conf      bind-mounted over the image's
+//!     hostname hosts resolv.conf      bind-mounted over the image's; hosts gets the container's own line
+//!                                     once it has an address
 //! <root>/volumes/<name>/_data        volumes
 //! ```
 //!
 //! Truth about running is the lock: a state that says `running` while nobody holds `monitor.lock` is
 //! read as exited with 137, and the next writer records that. Nothing of a container lives outside its
-//! folder and its own namespaces, so `kill -9` of anything leaves nothing mounted on the host.
+//! folder and its own namespaces, so `kill -9` of anything leaves nothing mounted on the host, and no
+//! address taken: see [`network`].
 //!
 //! A record is written in place and synced once, after the name was linked: a crash leaves either a
 //! whole record or a folder without one, which nobody lists and [`Containers::reap`] removes. A state
@@ -34,7 +36,9 @@
 pub mod attach;
 pub mod lower;
 pub mod monitor;
+pub mod network;
 pub mod record;
+pub mod sandbox;
 pub mod users;
 pub mod volumes;
 
@@ -61,8 +65,9 @@ pub use host_config::{
     DEFAULT_SHM_SIZE, Device, HostConfig, LogConfig, PortBinding, RestartPolicy, Ulimit,
 };
 pub use lapstrake_snapshot::{Layer as LayerRef, Snapshot, View};
-pub use lifecycle::Prepared;
+pub use lifecycle::{Held, Prepared};
 pub use logs::{LogEntry, LogOptions, Logs, Stream};
 pub use names::check_name;
+pub use network::{NETWORK_FAILURE, NetworkState, network_name};
 pub use record::{ContainerId, Mount, Record, State, Status};
 pub use session::{Output, Polled, Session, StartOptions, Window};

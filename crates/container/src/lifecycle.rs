@@ -83,28 +83,34 @@ pub(crate) fn prepare(
 
 /// Executes this program again as the monitor, connected by its standard input.
 fn spawn_monitor(args: &[OsString]) -> Result<UnixStream> {
-    let context = || "starting the monitor".to_owned();
-    // A pipe that this process was given must not be held open by a monitor that outlives it.
+    let (ours, theirs) = UnixStream::pair().context(|| "starting the monitor".to_owned())?;
+    spawn_role(monitor::ROLE, args, OwnedFd::from(theirs))?;
+    Ok(ours)
+}
+
+/// Executes this program again in one of its hidden roles, connected by its standard input.
+pub(crate) fn spawn_role(role: &str, args: &[OsString], socket: OwnedFd) -> Result<()> {
+    let context = || "starting the program's own process".to_owned();
+    // A pipe that this process was given must not be held open by a process that outlives it.
     lapstrake_sys::process::close_on_exec_from(FIRST_INHERITED).context(context)?;
     let program = lapstrake_runtime::protected_program().context(context)?;
-    let (ours, theirs) = UnixStream::pair().context(context)?;
     #[expect(
         clippy::disallowed_methods,
-        reason = "the monitor is this program again; this spawns it without a copy of the address space"
+        reason = "the role is this program again; this spawns it without a copy of the address space"
     )]
     let mut command = std::process::Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
     command
         .arg0("lap")
-        .arg(monitor::ROLE)
+        .arg(role)
         .args(args)
         .env_clear()
         .env("PATH", DEFAULT_PATH)
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdin(Stdio::from(socket))
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    // The monitor outlives this process as a rule; whoever adopts it reaps it.
+    // It outlives this process as a rule; whoever adopts it reaps it.
     drop(command.spawn().context(context)?);
-    Ok(ours)
+    Ok(())
 }
 
 pub(crate) fn attach(
@@ -288,6 +294,27 @@ pub(crate) fn pause(containers: &Containers, id: &ContainerId) -> Result<()> {
         Status::Running => ask(containers, id, &Frame::Pause),
         Status::Paused => Err(Error::AlreadyPaused(id.to_string())),
         _ => Err(Error::NotRunning(id.to_string())),
+    }
+}
+
+/// A container that stands still until this is dropped, or its holder dies.
+#[derive(Debug)]
+pub struct Held {
+    _session: Session,
+}
+
+/// Has a running container stand still; `None` when it does not run, or stands still already.
+pub(crate) fn hold(containers: &Containers, id: &ContainerId) -> Result<Option<Held>> {
+    if containers.get(id)?.state.status != Status::Running {
+        return Ok(None);
+    }
+    let Some(mut session) = observe(containers, id)? else {
+        return Ok(None);
+    };
+    match session.ask(&Frame::Hold)? {
+        Answer::Done => Ok(Some(Held { _session: session })),
+        Answer::Ended => Ok(None),
+        Answer::Refused(message) => Err(Error::Invalid(message)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is written about a container: [`Record`] (`config.json`) and [`State`] (`state.json`).
 
 use crate::host_config::HostConfig;
+use crate::network::NetworkState;
 use lapstrake_spec::{ContainerConfig, Descriptor, Digest, Platform};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -190,6 +191,9 @@ pub struct State {
     pub started_at: String,
     /// When it last ended, or [`NEVER`].
     pub finished_at: String,
+    /// Its place on the default bridge, while it lives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkState>,
 }
 
 impl Default for State {
@@ -202,6 +206,7 @@ impl Default for State {
             oom_killed: false,
             started_at: NEVER.to_owned(),
             finished_at: NEVER.to_owned(),
+            network: None,
         }
     }
 }

@@ -24,6 +24,18 @@ const PLAIN_OPTIONS: [&str; 7] = [
     "rbind",
 ];
 
+/// The length of an anonymous volume's name.
+const ANONYMOUS_DIGITS: usize = 64;
+
+/// A volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Its name.
+    pub name: String,
+    /// Whether nobody named it.
+    pub anonymous: bool,
+}
+
 /// One parsed bind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bind {
@@ -272,6 +284,40 @@ pub(crate) fn remove_anonymous(mounts: &[Mount]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The volumes in a folder that no mount is of, sorted by name.
+pub(crate) fn unused<'a>(
+    volumes: &Path,
+    mounts: impl Iterator<Item = &'a Mount>,
+) -> Result<Vec<Volume>> {
+    let used: std::collections::BTreeSet<&str> = mounts.map(|mount| mount.name.as_str()).collect();
+    let context = || format!("reading {}", volumes.display());
+    let entries = match std::fs::read_dir(volumes) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.context(context)?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry.context(context)?.file_name();
+        let Some(name) = name.to_str().filter(|name| crate::names::is_valid(name)) else {
+            continue;
+        };
+        if !used.contains(name) {
+            found.push(Volume {
+                name: name.to_owned(),
+                anonymous: name.len() == ANONYMOUS_DIGITS
+                    && name.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            });
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// Removes a volume.
+pub(crate) fn remove(volumes: &Path, name: &str) -> Result<()> {
+    std::fs::remove_dir_all(volumes.join(name)).context(|| format!("removing volume {name}"))
 }
 
 #[cfg(test)]

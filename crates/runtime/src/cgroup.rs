@@ -58,14 +58,18 @@ impl Cgroup {
         let resources = linux.and_then(|linux| linux.resources().as_ref());
         let limits = resources.map(limits::Limits::new).unwrap_or_default();
         let shares_processes = !has_own_processes(linux);
-        if hierarchy() != Hierarchy::V2 && limits.is_empty() && !shares_processes {
+        // A place that was asked for has limits of its own, or somebody who counts.
+        let is_idle = limits.is_empty() && !shares_processes && asked.is_none();
+        if hierarchy() != Hierarchy::V2 && is_idle {
             return Ok(cgroup);
         }
         let layout = Layout::of_start();
         let result = match layout.hierarchy {
             Hierarchy::None => Ok(()),
             Hierarchy::V2 => cgroup.create_unified(layout, &limits),
-            Hierarchy::V1 | Hierarchy::Hybrid => cgroup.create_v1(layout, &limits),
+            Hierarchy::V1 | Hierarchy::Hybrid => cgroup
+                .create_v1(layout, &limits)
+                .and_then(|()| cgroup.join_v1(layout, asked.is_some())),
         };
         let result = match result {
             Ok(()) if shares_processes => cgroup.gather_members(layout),
@@ -114,6 +118,22 @@ impl Cgroup {
                 self.v1.push(directory.clone());
             }
             limits.write_v1(controller, &tree.mount, &self.path)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a group in every hierarchy with a controller that can limit, so that limits of the parent that was asked for
+    /// hold. That of processor sets is left out: a group takes nobody before it has a set of its own.
+    fn join_v1(&mut self, layout: &Layout, is_asked: bool) -> Result<(), Error> {
+        for controller in ["memory", "cpu", "blkio", "pids"] {
+            let Some(tree) = layout.v1_of(controller).filter(|_| is_asked) else {
+                continue;
+            };
+            let directory = tree.mount.join(&self.path);
+            if !self.v1.contains(&directory) {
+                make_directory(&directory)?;
+                self.v1.push(directory);
+            }
         }
         Ok(())
     }

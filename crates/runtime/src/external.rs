@@ -24,6 +24,7 @@ use crate::cgroup::Cgroup;
 use crate::error::{StartError, StartErrorKind, failed};
 use crate::launch::{ChildStdio, Launch, Running, Stdio};
 use crate::rootfs;
+use crate::spawn::Connect;
 
 /// What runc puts before the message of interest.
 const RUNC_PREFIXES: [&str; 3] = [
@@ -47,7 +48,14 @@ pub fn isolate_mounts() -> Result<(), StartError> {
 /// `bundle/rootfs` in the caller's current mount namespace: the caller has put itself into one of
 /// its own with [`isolate_mounts`], so that nothing is left on the host. The calling process
 /// becomes a child subreaper, so that [`Running::wait`] gets the container's exit status.
-pub fn run(bundle: &Path, launch: &Launch, runtime: &Path) -> Result<Running, StartError> {
+///
+/// `connect` is called when the container has its namespaces and does not run yet.
+pub fn run(
+    bundle: &Path,
+    launch: &Launch,
+    runtime: &Path,
+    connect: Option<Connect<'_>>,
+) -> Result<Running, StartError> {
     if launch.init {
         return Err(StartError::other(
             "an init process needs the built-in runtime",
@@ -61,7 +69,7 @@ pub fn run(bundle: &Path, launch: &Launch, runtime: &Path) -> Result<Running, St
         id: &launch.id,
         runtime,
     };
-    let result = program.create_and_start(&launch.stdio);
+    let result = program.create_and_start(&launch.stdio, connect);
     let (pid, stdio) = result.inspect_err(|_error| {
         // Whatever it has left of the container; the first error is the one to tell.
         delete(bundle, &launch.id, runtime).ok();
@@ -168,7 +176,11 @@ impl Program<'_> {
         self.bundle.join("runtime.log")
     }
 
-    fn create_and_start(&self, stdio: &Stdio) -> Result<(i32, ChildStdio), StartError> {
+    fn create_and_start(
+        &self,
+        stdio: &Stdio,
+        network: Option<Connect<'_>>,
+    ) -> Result<(i32, ChildStdio), StartError> {
         let pid_file = self.bundle.join("pid");
         let mut create = self.command();
         create
@@ -206,6 +218,9 @@ impl Program<'_> {
         let pid = fs::read_to_string(&pid_file).map_err(failed("error reading the pid file"))?;
         let pid = pid.trim().parse();
         let pid = pid.map_err(|_error| StartError::other("error reading the pid file"))?;
+        if let Some(connect) = network {
+            connect(pid)?;
+        }
         let mut start = self.command();
         start.args(["start", self.id]);
         self.run(start)?;

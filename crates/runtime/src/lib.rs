@@ -32,7 +32,13 @@ pub use control::cleanup;
 pub use error::{Error, StartError, StartErrorKind};
 pub use launch::{ChildStdio, Exit, Launch, OverlaySpec, RootFs, Running, Stdio};
 pub use protect::protected_program;
-pub use spawn::spawn;
+pub use spawn::{Connect, spawn, spawn_connected};
+
+/// Mounts an overlay at a directory of the calling process's mount namespace, which it has for itself
+/// ([`external::isolate_mounts`]).
+pub fn mount_overlay_at(overlay: &OverlaySpec, target: &std::path::Path) -> std::io::Result<()> {
+    rootfs::mount_at(&RootFs::Overlay(overlay.clone()), target)
+}
 
 /// Works out what most containers need, before it is known which one is to be started. Nothing depends on
 /// its having been called.

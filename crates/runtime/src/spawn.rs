@@ -23,19 +23,40 @@ use crate::seccomp::{self, Filter};
 /// The calling process must have one thread: the child is a fork that goes on running Rust code.
 /// The container is killed when the calling thread ends.
 pub fn spawn(launch: &Launch) -> Result<Running, StartError> {
+    spawn_connected(launch, None)
+}
+
+/// Connects a new container, whose first process has this number, with a network.
+pub type Connect<'a> = &'a mut dyn FnMut(i32) -> Result<(), StartError>;
+
+/// [`spawn`] that calls `connect` in the calling process while the new one builds its root file system. The
+/// command is executed once both are done.
+pub fn spawn_connected(
+    launch: &Launch,
+    connect: Option<Connect<'_>>,
+) -> Result<Running, StartError> {
     if !process::is_single_threaded() {
         return Err(StartError::other(
             "the starting process has more than one thread",
         ));
     }
-    start(launch)
+    start_connected(launch, connect)
 }
 
 /// [`spawn`] without the check.
+#[cfg(test)]
 pub(crate) fn start(launch: &Launch) -> Result<Running, StartError> {
+    start_connected(launch, None)
+}
+
+/// [`spawn_connected`] without the check.
+pub(crate) fn start_connected(
+    launch: &Launch,
+    connect: Option<Connect<'_>>,
+) -> Result<Running, StartError> {
     let plan = Plan::new(launch)?;
     let cgroup = Cgroup::create(&launch.id, launch.spec.linux().as_ref())?;
-    match start_in(launch, &plan, &cgroup) {
+    match start_in(launch, &plan, &cgroup, connect) {
         Ok((pid, pidfd, stdio)) => Ok(Running {
             pid,
             pidfd,
@@ -132,7 +153,12 @@ fn strings(list: Option<&Vec<String>>) -> Result<Vec<CString>, StartError> {
 
 type Started = (i32, OwnedFd, ChildStdio);
 
-fn start_in(launch: &Launch, plan: &Plan, cgroup: &Cgroup) -> Result<Started, StartError> {
+fn start_in(
+    launch: &Launch,
+    plan: &Plan,
+    cgroup: &Cgroup,
+    connect: Option<Connect<'_>>,
+) -> Result<Started, StartError> {
     let (ends, mut stdio) =
         open_stdio(&launch.stdio).map_err(failed("error creating the standard streams"))?;
     let (ours, theirs) =
@@ -152,6 +178,7 @@ fn start_in(launch: &Launch, plan: &Plan, cgroup: &Cgroup) -> Result<Started, St
                 cgroup,
                 channel,
                 ends,
+                waits: connect.is_some(),
             })
         }
         Ok(Forked::Parent { pid, pidfd }) => (pid, pidfd),
@@ -163,7 +190,9 @@ fn start_in(launch: &Launch, plan: &Plan, cgroup: &Cgroup) -> Result<Started, St
     leave_pid_namespace(outside)?;
     drop(theirs);
     drop(ends);
-    let result = follow(launch, plan, pid, &ours, &mut stdio);
+    let result = let_go(launch, plan, pid, &ours)
+        .and_then(|()| connect.map_or(Ok(()), |connect| join(connect, pid, &ours)))
+        .and_then(|()| follow(&ours, &mut stdio));
     if let Err(error) = result {
         // It has reported its failure and ends, or cannot go on without what was refused here.
         rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL).ok();
@@ -174,20 +203,46 @@ fn start_in(launch: &Launch, plan: &Plan, cgroup: &Cgroup) -> Result<Started, St
     Ok((pid, pidfd, stdio))
 }
 
-/// Hears the child out until it has executed the command.
-fn follow(
-    launch: &Launch,
-    plan: &Plan,
-    pid: i32,
-    channel: &OwnedFd,
-    stdio: &mut ChildStdio,
-) -> Result<(), StartError> {
-    if plan.namespaces.contains(Namespaces::NEWUSER) {
-        write_id_maps(pid, launch.spec.linux().as_ref())
-            .map_err(failed("error writing the user id mappings"))?;
-        socket::send(channel.as_fd(), child::GO, &[])
-            .map_err(failed("error continuing the process"))?;
+/// In a new user namespace, the child waits for its mappings.
+fn let_go(launch: &Launch, plan: &Plan, pid: i32, channel: &OwnedFd) -> Result<(), StartError> {
+    if !plan.namespaces.contains(Namespaces::NEWUSER) {
+        return Ok(());
     }
+    write_id_maps(pid, launch.spec.linux().as_ref())
+        .map_err(failed("error writing the user id mappings"))?;
+    go(channel)
+}
+
+fn go(channel: &OwnedFd) -> Result<(), StartError> {
+    match socket::send(channel.as_fd(), child::GO, &[]) {
+        // It has failed meanwhile, and said why.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other
+            .map(drop)
+            .map_err(failed("error continuing the process")),
+    }
+}
+
+/// Connects the container while the child works, then lets that go on.
+fn join(connect: Connect<'_>, pid: i32, channel: &OwnedFd) -> Result<(), StartError> {
+    let Err(error) = connect(pid) else {
+        return go(channel);
+    };
+    // A child that has failed has no namespaces any more: its own reason is the one to tell.
+    while socket::is_readable(channel.as_fd()) {
+        let message = socket::receive(channel.as_fd())
+            .map_err(failed("error reading the status of the process"))?;
+        match Message::parse(message) {
+            Some(Message::Terminal(_)) => {}
+            Some(Message::Failed(reported)) => return Err(reported),
+            None => break,
+        }
+    }
+    Err(error)
+}
+
+/// Hears the child out until it has executed the command.
+fn follow(channel: &OwnedFd, stdio: &mut ChildStdio) -> Result<(), StartError> {
     loop {
         let message = socket::receive(channel.as_fd())
             .map_err(failed("error reading the status of the process"))?;

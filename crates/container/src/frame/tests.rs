@@ -17,6 +17,7 @@ fn all() -> Vec<Frame> {
         },
         Frame::Signal(15),
         Frame::Pause,
+        Frame::Hold,
         Frame::Resume,
         Frame::Started { pid: 4711 },
         Frame::Failed {

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use lapstrake_spec::ContainerConfig;
+use std::collections::BTreeSet;
 
 /// The request merged with the image's configuration, by docker's rules: an entry point of the request makes
 /// the image's command void, an entry point of one empty word is no entry point, the image's environment
@@ -37,16 +38,13 @@ fn merge_command(config: &mut ContainerConfig, image: &ContainerConfig) {
 
 fn merge_environment(config: &mut ContainerConfig, image: &ContainerConfig) {
     let mut env = config.env.take().unwrap_or_default();
-    let own = env.len();
-    for pair in image.env() {
-        let taken = env
-            .iter()
-            .take(own)
-            .any(|have| name_of(have) == name_of(pair));
-        if !taken {
-            env.push(pair.clone());
-        }
-    }
+    let own: BTreeSet<&str> = env.iter().map(|pair| name_of(pair)).collect();
+    let others = image.env().iter();
+    let others: Vec<String> = others
+        .filter(|pair| !own.contains(name_of(pair)))
+        .cloned()
+        .collect();
+    env.extend(others);
     config.env = Some(env);
 }
 

@@ -13,6 +13,7 @@ pub(crate) use resources::cgroups_path;
 
 use crate::error::{Error, Result};
 use crate::host_config::HostConfig;
+use crate::network::is_host_network;
 use crate::record::Record;
 use crate::users::Identity;
 use lapstrake_runtime::defaults;
@@ -117,17 +118,6 @@ const IPC_SYSCTLS: [&str; 8] = [
     "kernel.shmmni",
     "kernel.shm_rmid_forced",
 ];
-
-/// Whether the container is in the host's network namespace.
-pub fn is_host_network(host: &HostConfig) -> bool {
-    host.network_mode == "host"
-}
-
-/// Whether the container has a loopback interface and nothing else. There is no bridge yet: it is what
-/// `default` means.
-pub fn is_no_network(host: &HostConfig) -> bool {
-    !is_host_network(host)
-}
 
 fn namespaces(spec: &mut Spec, host: &HostConfig) {
     let mut shared = Vec::new();

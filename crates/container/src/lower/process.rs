@@ -3,6 +3,7 @@
 use crate::record::Record;
 use crate::users::Identity;
 use oci_spec::runtime::{BoxBuilder, Spec, User};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Where programs are looked for when nobody says.
@@ -55,30 +56,51 @@ fn groups(identity: &Identity) -> Vec<u32> {
 /// The environment of the container's process: docker's own variables, each replaced in its place or removed
 /// (a name without a value) by the container's configuration.
 pub fn environment(record: &Record, home: &str) -> Vec<String> {
-    let mut env = vec![
-        format!("PATH={DEFAULT_PATH}"),
-        format!("HOSTNAME={}", record.config.hostname),
-    ];
+    let path = format!("PATH={DEFAULT_PATH}");
+    let host = format!("HOSTNAME={}", record.config.hostname);
+    let mut env = Environment::default();
+    env.set(&path);
+    env.set(&host);
     if record.config.tty {
-        env.push("TERM=xterm".to_owned());
+        env.set("TERM=xterm");
     }
     for pair in record.config.env() {
-        set(&mut env, pair);
+        env.set(pair);
     }
-    if !env.iter().any(|have| have.starts_with("HOME=")) {
-        env.push(format!("HOME={home}"));
+    let home = format!("HOME={home}");
+    if !env.places.contains_key("HOME") {
+        env.set(&home);
     }
-    env
+    env.pairs.into_iter().flatten().map(str::to_owned).collect()
 }
 
-fn set(env: &mut Vec<String>, pair: &str) {
-    let Some((name, _)) = pair.split_once('=') else {
-        env.retain(|have| have.split_once('=').is_none_or(|(name, _)| name != pair));
-        return;
-    };
-    let same = |have: &&mut String| have.split_once('=').is_some_and(|(own, _)| own == name);
-    match env.iter_mut().find(same) {
-        Some(have) => pair.clone_into(have),
-        None => env.push(pair.to_owned()),
+/// Variables in their order, found by name: there may be many.
+#[derive(Default)]
+struct Environment<'a> {
+    /// Nothing where one was removed.
+    pairs: Vec<Option<&'a str>>,
+    places: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Environment<'a> {
+    fn set(&mut self, pair: &'a str) {
+        let Some((name, _)) = pair.split_once('=') else {
+            let removed = self.places.remove(pair);
+            if let Some(slot) = removed.and_then(|place| self.pairs.get_mut(place)) {
+                *slot = None;
+            }
+            return;
+        };
+        match self
+            .places
+            .get(name)
+            .and_then(|place| self.pairs.get_mut(*place))
+        {
+            Some(slot) => *slot = Some(pair),
+            None => {
+                self.places.insert(name, self.pairs.len());
+                self.pairs.push(Some(pair));
+            }
+        }
     }
 }

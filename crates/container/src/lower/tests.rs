@@ -455,3 +455,24 @@ fn kernel_settings_of_the_host_are_refused() {
         assert_eq!(checked(name, "host", "host").as_deref(), Some(expected));
     }
 }
+
+/// As long as it takes to look at each variable once: each of these is quadratic when done naively.
+#[test]
+fn many_variables_are_no_burden() {
+    let count = 200_000;
+    let many: Vec<String> = (0..count).map(|number| format!("V{number}=1")).collect();
+    let mut record = record();
+    let again = many.iter().cloned();
+    record.config.env = Some(again.chain(many.iter().cloned()).collect());
+    assert_eq!(environment(&record, "/").len(), count + 3);
+    let image = ContainerConfig {
+        env: Some(many.clone()),
+        ..ContainerConfig::default()
+    };
+    let request = ContainerConfig {
+        env: Some(many.clone()),
+        cmd: Some(vec!["x".to_owned()]),
+        ..ContainerConfig::default()
+    };
+    assert_eq!(merge(request, Some(&image)).unwrap().env(), many);
+}

@@ -5,10 +5,13 @@ use crate::error::{Error, StartKind};
 use crate::files;
 use crate::home::{self, Home};
 use crate::lower::{self, Inputs};
+use crate::network::{self, NetworkState, is_bridge_network};
 use crate::record::{Record, State, Status};
 use crate::users::{self, Identity};
 use crate::{clock, remove, volumes};
-use lapstrake_runtime::{Launch, OverlaySpec, RootFs, Running, Stdio, external};
+use lapstrake_runtime::{
+    Connect, Launch, OverlaySpec, RootFs, Running, StartError, Stdio, external,
+};
 use lapstrake_snapshot::Snapshot;
 use lapstrake_sys::lock::Lock;
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
@@ -40,9 +43,9 @@ pub(super) struct Boot {
 
 /// Why it was not started.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) kind: StartKind,
-    pub(super) message: String,
+pub(crate) struct Failure {
+    pub(crate) kind: StartKind,
+    pub(crate) message: String,
 }
 
 impl From<Error> for Failure {
@@ -91,10 +94,16 @@ pub(super) fn boot(arguments: &Arguments) -> Result<Boot, Failure> {
         let group = lower::cgroups_path(&record);
         lapstrake_runtime::cleanup(record.id.as_str(), group.as_deref()).ok();
     }
-    let started = launch(arguments, &home, &record).and_then(|(running, runtime)| {
+    let started = launch(arguments, &home, &record).and_then(|started| {
+        let Started {
+            running,
+            runtime,
+            network,
+        } = started;
         let state = State {
             status: Status::Running,
             pid: running.pid,
+            network,
             started_at: clock::now(),
             ..State::default()
         };
@@ -165,11 +174,14 @@ fn record_failure(root: &Path, home: &Home, record: &Record, failure: &Failure) 
     .ok();
 }
 
-fn launch(
-    arguments: &Arguments,
-    home: &Home,
-    record: &Record,
-) -> Result<(Running, Option<PathBuf>), Failure> {
+/// What [`launch`] has made.
+struct Started {
+    running: Running,
+    runtime: Option<PathBuf>,
+    network: Option<NetworkState>,
+}
+
+fn launch(arguments: &Arguments, home: &Home, record: &Record) -> Result<Started, Failure> {
     let snapshot = Snapshot::prepared(home.path(), arguments.lowers.clone());
     let identity = identity(&snapshot, record)?;
     volumes::make_sources(&record.mounts)?;
@@ -192,15 +204,50 @@ fn launch(
         stdio: stdio(&record_now),
         init: record.host_config.init.unwrap_or(false),
     };
-    match runtime_program(record) {
-        None => Ok((lapstrake_runtime::spawn(&launch)?, None)),
+    let mut network = Ok(None);
+    let mut connect = |pid| {
+        network = connect(home, record, pid).map(Some);
+        match &network {
+            Ok(_) => Ok(()),
+            Err(message) => Err(StartError::other(message)),
+        }
+    };
+    let connect: Option<Connect<'_>> =
+        is_bridge_network(&record.host_config).then_some(&mut connect);
+    let runtime = runtime_program(record);
+    let started = match &runtime {
+        None => lapstrake_runtime::spawn_connected(&launch, connect),
         Some(program) => {
             external::isolate_mounts()?;
             let bundle = bundle(home);
             std::fs::create_dir_all(&bundle).map_err(|error| external_failure(&bundle, &error))?;
-            Ok((external::run(&bundle, &launch, &program)?, Some(program)))
+            external::run(&bundle, &launch, program, connect)
         }
+    };
+    match (started, network) {
+        (Ok(running), Ok(network)) => Ok(Started {
+            running,
+            runtime,
+            network,
+        }),
+        // Not a failure of the runtime, whose words it would get.
+        (Err(error), Err(message)) if error.message == message => Err(Failure {
+            kind: StartKind::Other,
+            message,
+        }),
+        (Err(error), _) => Err(error.into()),
+        (Ok(_), Err(message)) => Err(Failure {
+            kind: StartKind::Other,
+            message,
+        }),
     }
+}
+
+/// Connects the new container with the bridge. Its /etc/hosts gets its own line before it runs.
+fn connect(home: &Home, record: &Record, pid: i32) -> Result<NetworkState, String> {
+    let endpoint = network::connect(pid)?;
+    files::write_own_host(home, record, &endpoint).map_err(|error| Failure::from(error).message)?;
+    Ok(endpoint.into())
 }
 
 fn external_failure(bundle: &Path, error: &std::io::Error) -> Failure {

@@ -9,8 +9,9 @@
 //! 3. takes `monitor.lock`, starts the container, writes the state, opens `control.sock`;
 //! 4. tells its starter, who is its first client, `Started` or `Failed`;
 //! 5. carries bytes between container, log and clients until the container has ended;
-//! 6. records the end (or removes the container), gives the lock back, tells every client, and goes once
-//!    they have taken what is theirs.
+//! 6. records the end (or removes the container), gives the lock back, tells every client;
+//! 7. goes once they have taken what is theirs, or, when it was the last on the bridge and nobody else does it
+//!    already, waits for a while whether the bridge is needed again, and removes it.
 //!
 //! `SIGTERM` has it stop the container, by force when that takes too long. A container whose folder was
 //! taken away is killed: nobody could reach it any more.
@@ -29,7 +30,8 @@ use crate::error::StartKind;
 use crate::frame::{Frame, Interest};
 use crate::record::ContainerId;
 use crate::session::{StartOptions, Window};
-use boot::{Boot, Failure};
+use boot::Boot;
+pub(crate) use boot::Failure;
 use client::Client;
 use lapstrake_sys::signal::{self, SignalFd, SignalSet};
 use pump::Pump;
@@ -160,6 +162,9 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
         Err(Failure { kind, message }) => {
             creator.push(&Frame::Failed { kind, message });
             creator.flush_blocking();
+            drop(creator);
+            // It may have failed after it was connected with the network.
+            pump::linger(&signals);
             kind.exit_code()
         }
     }

@@ -9,7 +9,7 @@ use crate::home::Home;
 use crate::lifecycle::{stop_patience, stop_signal};
 use crate::logs::Stream;
 use crate::record::{Record, State, Status};
-use crate::{clock, remove};
+use crate::{clock, network, remove};
 use lapstrake_runtime::{ChildStdio, Running, external};
 use lapstrake_sys::lock::Lock;
 use lapstrake_sys::signal::SignalFd;
@@ -80,12 +80,16 @@ pub(super) struct Pump {
     terminal: Option<OwnedFd>,
     clients: Vec<(u64, Client)>,
     next_client: u64,
+    /// The client that has the container stand still while it is there.
+    held_by: Option<u64>,
     log: Log,
     exit: Option<i32>,
     drained_by: Option<Duration>,
     drained_for_sure_by: Duration,
     /// When patience with a container that was asked to stop ends.
     killed_by: Option<Duration>,
+    /// Whether the monitor was told to end.
+    is_dismissed: bool,
     /// When its folder is looked for next.
     next_look: Duration,
     buffer: Vec<u8>,
@@ -113,11 +117,13 @@ impl Pump {
             terminal,
             clients: vec![(0, creator)],
             next_client: 1,
+            held_by: None,
             log,
             exit: None,
             drained_by: None,
             drained_for_sure_by: Duration::MAX,
             killed_by: None,
+            is_dismissed: false,
             next_look: clock::monotonic().saturating_add(LOOK_INTERVAL),
             buffer: vec![0; CHUNK],
         }
@@ -131,7 +137,11 @@ impl Pump {
             self.watch_clients();
             self.watch_container();
         }
-        self.finish();
+        let lingers = self.state.network.is_some() && !self.is_dismissed;
+        let signals = self.finish();
+        if lingers {
+            linger(&signals);
+        }
     }
 
     /// The process has ended and its output has come to an end too.
@@ -238,6 +248,7 @@ impl Pump {
     /// killed when it takes too long.
     fn read_signals(&mut self) {
         while let Ok(Some(received)) = self.signals.read() {
+            self.is_dismissed |= received.signal == SIGTERM;
             if received.signal != SIGTERM || self.exit.is_some() {
                 continue;
             }
@@ -363,6 +374,7 @@ impl Pump {
             }
             Frame::Signal(signal) => self.request(index, |pump| pump.signal(signal)),
             Frame::Pause => self.request(index, Self::pause),
+            Frame::Hold => self.request(index, |pump| pump.hold(id)),
             Frame::Resume => self.request(index, Self::resume),
             // Only monitors say these.
             Frame::Started { .. }
@@ -421,7 +433,17 @@ impl Pump {
         Ok(())
     }
 
+    /// Pauses for as long as this client is there. A container that stands still already is left alone.
+    fn hold(&mut self, client: u64) -> Result<(), lapstrake_runtime::Error> {
+        if self.state.status == Status::Running {
+            self.pause()?;
+            self.held_by = Some(client);
+        }
+        Ok(())
+    }
+
     fn resume(&mut self) -> Result<(), lapstrake_runtime::Error> {
+        self.held_by = None;
         if self.state.status == Status::Paused {
             self.running.resume()?;
             self.note(Status::Running);
@@ -457,14 +479,25 @@ impl Pump {
         for (_, client) in &mut self.clients {
             client.check_stall(now, false);
         }
-        let gone = self.clients.extract_if(.., |(_, client)| client.is_gone());
+        let held_by = self.held_by;
+        let mut released = false;
+        let gone = self.clients.extract_if(.., |(id, client)| {
+            let is_gone = client.is_gone();
+            released |= is_gone && Some(*id) == held_by;
+            is_gone
+        });
         if gone.filter(|(_, client)| client.feeds()).count() > 0 {
             self.close_stdin();
+        }
+        if released {
+            // A container that has ended meanwhile has nothing to go on with.
+            self.resume().ok();
         }
     }
 
     /// The container has ended: record it, give everything back, tell everybody.
-    fn finish(mut self) {
+    /// The signals are what is left of the monitor.
+    fn finish(mut self) -> SignalFd {
         let code = self.exit.unwrap_or(UNKNOWN_EXIT);
         self.log.finish(&clock::now());
         match &self.runtime {
@@ -482,6 +515,7 @@ impl Pump {
             let state = State {
                 status: Status::Exited,
                 pid: 0,
+                network: None,
                 exit_code: code,
                 finished_at: clock::now(),
                 ..self.state
@@ -498,7 +532,32 @@ impl Pump {
         if let Some(trash) = trash {
             remove::empty(&trash);
         }
+        self.signals
     }
+}
+
+/// Stays until somebody has to remove the bridge, or `SIGTERM` says that there is no time for it.
+pub(super) fn linger(signals: &SignalFd) {
+    network::linger(|time| {
+        let by = clock::monotonic().saturating_add(time);
+        loop {
+            let left = by.saturating_sub(clock::monotonic());
+            if left.is_zero() {
+                return true;
+            }
+            let timeout = Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: i64::from(left.subsec_nanos()),
+            };
+            let mut fds = [PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN)];
+            rustix::event::poll(&mut fds, Some(&timeout)).ok();
+            while let Ok(Some(received)) = signals.read() {
+                if received.signal == SIGTERM {
+                    return false;
+                }
+            }
+        }
+    });
 }
 
 /// Tells every client of the end and waits until they have taken what is theirs.

@@ -1,3 +1,4 @@
+use super::Cgroup;
 use super::layout::{Hierarchy, Layout, Tree};
 
 const HYBRID: &str = "\
@@ -42,4 +43,32 @@ fn other_layouts() {
         Hierarchy::V2
     );
     assert_eq!(Layout::parse("", "").hierarchy, Hierarchy::None);
+}
+
+#[test]
+fn a_place_that_was_asked_for_is_taken_in_every_limiting_hierarchy() {
+    let root = std::env::temp_dir().join(format!("lap-cgroup-{}", std::process::id()));
+    let mounts = "\
+1 2 0:3 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
+1 2 0:3 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset
+1 2 0:3 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+";
+    let mut layout = Layout::parse(mounts, "1:cpu,cpuacct:/\n2:cpuset:/\n3:memory:/\n");
+    for tree in &mut layout.v1 {
+        tree.mount = root.join(&tree.controllers);
+    }
+    for (is_asked, expected) in [(false, &[][..]), (true, &["memory", "cpu,cpuacct"])] {
+        let mut cgroup = Cgroup {
+            path: "parent/id".into(),
+            ..Cgroup::default()
+        };
+        cgroup.join_v1(&layout, is_asked).unwrap();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|name| root.join(name).join("parent/id"))
+            .collect();
+        assert_eq!(cgroup.v1, expected);
+        assert!(expected.iter().all(|path| path.is_dir()));
+    }
+    std::fs::remove_dir_all(&root).unwrap();
 }

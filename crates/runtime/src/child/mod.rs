@@ -26,7 +26,7 @@ use crate::reaper;
 use crate::rootfs::Rootfs;
 use crate::spawn::{Plan, process_of};
 
-/// Tells the child that its user ids are mapped.
+/// Tells the child that its user ids are mapped, and that it is connected with the network.
 pub(crate) const GO: &[u8] = b"G";
 
 /// First byte of a message that brings the terminal.
@@ -80,6 +80,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) cgroup: &'a Cgroup,
     pub(crate) channel: OwnedFd,
     pub(crate) ends: Ends<'a>,
+    /// Whether the parent says when the network is there.
+    pub(crate) waits: bool,
 }
 
 /// Goes on to the command. Called in a new process, which ends here.
@@ -127,6 +129,10 @@ impl Stage<'_> {
         self.set_limits()?;
         self.set_streams(&rootfs)?;
         drop(rootfs);
+        if self.waits {
+            socket::receive(self.channel.as_fd())
+                .map_err(failed("error waiting for the network"))?;
+        }
         self.execute(profile)
     }
 

@@ -1,5 +1,6 @@
 //! The root file system itself.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -36,8 +37,12 @@ pub(crate) fn mount_root(
         }
         RootFs::Overlay(overlay) => {
             let what = "error mounting overlay";
-            let root =
-                mount_overlay(overlay, attributes(nodev), user_namespace).map_err(failed(what))?;
+            let root = mount_overlay(
+                &without_repetitions(overlay),
+                attributes(nodev),
+                user_namespace,
+            )
+            .map_err(failed(what))?;
             attach_over(root, &overlay.upper).map_err(failed(what))
         }
     }
@@ -46,13 +51,24 @@ pub(crate) fn mount_root(
 /// Mounts an overlay at a directory of the calling process's mount namespace.
 pub(crate) fn mount_at(rootfs: &RootFs, target: &Path) -> io::Result<()> {
     let mount = match rootfs {
-        RootFs::Overlay(overlay) if !overlay.lowers.is_empty() => {
-            mount_overlay(overlay, MountAttrFlags::empty(), false)?
-        }
+        RootFs::Overlay(overlay) if !overlay.lowers.is_empty() => mount_overlay(
+            &without_repetitions(overlay),
+            MountAttrFlags::empty(),
+            false,
+        )?,
         RootFs::Overlay(overlay) => mount::clone_path(&overlay.upper, true)?,
         RootFs::Dir(path) => mount::clone_path(path, true)?,
     };
     attach_over(mount, target).map(drop)
+}
+
+/// The kernel refuses a tree that is in the stack twice, as a layer may be in an image. What the lower one shows, the
+/// upper one shows too.
+fn without_repetitions(overlay: &OverlaySpec) -> OverlaySpec {
+    let mut seen = BTreeSet::new();
+    let mut overlay = overlay.clone();
+    overlay.lowers.retain(|lower| seen.insert(lower.clone()));
+    overlay
 }
 
 fn attributes(nodev: bool) -> MountAttrFlags {

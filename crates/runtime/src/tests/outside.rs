@@ -10,7 +10,7 @@ fn run(scratch: &Scratch, launch: &Launch) -> Result<Running, StartError> {
     let bundle = scratch.0.join("bundle");
     fs::create_dir_all(&bundle).expect("bundle");
     external::isolate_mounts().expect("a mount namespace");
-    external::run(&bundle, launch, Path::new(RUNC))
+    external::run(&bundle, launch, Path::new(RUNC), None)
 }
 
 #[test]
