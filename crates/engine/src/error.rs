@@ -104,6 +104,7 @@ pub struct Error {
     message: String,
     hint: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    build: Option<Box<crate::ops::FailedBuild>>,
 }
 
 impl Error {
@@ -115,6 +116,7 @@ impl Error {
             message: message.into(),
             hint: None,
             source: None,
+            build: None,
         }
     }
 
@@ -130,6 +132,12 @@ impl Error {
             Some(_) => self,
             None => self.with_hint(hint),
         }
+    }
+
+    /// The same error in other words.
+    pub(crate) fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.message = message.into();
+        self
     }
 
     /// The same error from another place.
@@ -167,6 +175,17 @@ impl Error {
     /// A failure that no user can mend.
     pub(crate) fn internal(source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::new(ErrorKind::Internal, source.to_string()).with_source(source)
+    }
+
+    /// The same error with what is known of the build that failed.
+    pub fn with_failed_build(mut self, build: crate::ops::FailedBuild) -> Self {
+        self.build = Some(Box::new(build));
+        self
+    }
+
+    /// What is known of the build that failed, when one did.
+    pub fn failed_build(&self) -> Option<&crate::ops::FailedBuild> {
+        self.build.as_deref()
     }
 
     /// The kind.
@@ -238,7 +257,7 @@ impl From<lapstrake_registry::credentials::CredentialsError> for Error {
 
 impl From<lapstrake_container::Error> for Error {
     fn from(error: lapstrake_container::Error) -> Self {
-        use lapstrake_container::{Error as Failed, StartKind};
+        use lapstrake_container::{Error as Failed, NETWORK_FAILURE, StartKind};
         let kind = match &error {
             Failed::NotFound(_) => ErrorKind::NotFound,
             Failed::NameInUse { .. } | Failed::SameName => ErrorKind::Conflict,
@@ -259,9 +278,14 @@ impl From<lapstrake_container::Error> for Error {
             } => ErrorKind::NotExecutable,
             _ => kind_of_cause(&error),
         };
-        Self::new(kind, chain(&error))
-            .with_disk_hint()
-            .with_source(error)
+        let made = Self::new(kind, chain(&error)).with_disk_hint();
+        let made = match &error {
+            Failed::Start { message, .. } if message.starts_with(NETWORK_FAILURE) => {
+                made.or_hint("`--network host` and `--network none` do without the bridge")
+            }
+            _ => made,
+        };
+        made.with_source(error)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What operations tell while they work. Each variant is rendered by a face in its own way.
 
+use lapstrake_build::event::BuildEvent;
 use lapstrake_image::{LayerEvent, Observer};
 use lapstrake_spec::{Digest, Reference};
 
@@ -52,6 +53,54 @@ pub enum Event {
         digest: Digest,
         /// The size of the manifest in bytes.
         size: u64,
+    },
+    /// A load begins: what is told of layers from here on is about loading them.
+    LoadStarted,
+    /// A name moves to the image that is loaded under it; the image that had it keeps its id.
+    Renamed {
+        /// The name.
+        reference: Reference,
+        /// The image that had it.
+        id: Digest,
+    },
+    /// An image was loaded under a name: `Loaded image: NAME`.
+    Loaded {
+        /// The name.
+        reference: Reference,
+    },
+    /// An image without a name was loaded: `Loaded image ID: sha256:…`.
+    LoadedId {
+        /// The image.
+        id: Digest,
+    },
+    /// A copy begins: `Copying FROM to TO`.
+    CopyStarted {
+        /// The one end, as typed.
+        from: String,
+        /// The other end, as typed.
+        to: String,
+        /// Whether it goes out of the store, so that layers are pushed.
+        away: bool,
+    },
+    /// An archive is being fetched: `Downloading from URL`.
+    FetchStarted {
+        /// The address, without a password.
+        url: String,
+    },
+    /// Some of the archive has come.
+    Fetching {
+        /// Bytes so far.
+        done: u64,
+        /// Bytes in all; 0 when that is not known.
+        total: u64,
+    },
+    /// A build moved on.
+    Build(BuildEvent),
+    /// A classic build begins with a context of this size: `Sending build context to Docker daemon
+    /// 2.048kB`.
+    BuildContext {
+        /// Bytes of the tar that docker would send.
+        bytes: u64,
     },
     /// Something the user should know that is no error.
     Warning {

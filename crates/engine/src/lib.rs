@@ -11,11 +11,14 @@ pub mod settings;
 
 mod glob;
 mod lookup;
+mod sandbox;
 mod transfer;
 
 pub use error::{Error, ErrorKind, Origin};
 pub use event::{Event, EventSink, Ignore};
+pub use lapstrake_build as build;
 pub use lapstrake_container as container;
+pub use lapstrake_dockerfile as dockerfile;
 pub use lapstrake_image::{LayerEvent, LayerState};
 pub use lapstrake_registry as registry;
 pub use lapstrake_spec as spec;
@@ -24,17 +27,18 @@ pub use settings::Settings;
 
 use lapstrake_container::Containers;
 use lapstrake_store::{OpenOptions, Store};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// The wall clock as an argument, so that tests can pin it.
 pub type Clock = fn() -> jiff::Timestamp;
 
 /// A store opened with resolved settings: what every operation works on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Engine {
     settings: Settings,
     clock: Clock,
-    store: OnceLock<Store>,
+    /// One for all clones.
+    store: Arc<OnceLock<Store>>,
 }
 
 impl Engine {
@@ -43,7 +47,7 @@ impl Engine {
         Self {
             settings,
             clock,
-            store: OnceLock::new(),
+            store: Arc::default(),
         }
     }
 

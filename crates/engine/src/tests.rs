@@ -1,5 +1,6 @@
 //! Operations on a store of their own, against a registry of the test kit.
 
+mod prune;
 mod push;
 
 use crate::ops::{self, Filters, ListImages, PullRequest, PushRequest, Removed, RmiRequest};
@@ -64,6 +65,8 @@ fn rmi(engine: &Engine, image: &str, force: bool) -> Result<Vec<Removed>, crate:
             image: image.to_owned(),
             force,
             prune: true,
+            dry_run: false,
+            platforms: Vec::new(),
         },
     )
 }

@@ -5,7 +5,9 @@ use crate::Engine;
 use crate::error::{Error, ErrorKind};
 use lapstrake_registry::client::{Client, Options, Proxy};
 use lapstrake_registry::credentials::DockerConfig;
-use lapstrake_spec::{Descriptor, Digest, ImageConfig, Manifest, MediaType, Reference};
+use lapstrake_spec::{
+    CONFIG_LIMIT, Descriptor, Digest, ImageConfig, MANIFEST_LIMIT, Manifest, MediaType, Reference,
+};
 use lapstrake_store::{Entry, Lease, Store};
 use std::sync::Arc;
 
@@ -56,7 +58,8 @@ impl Family {
         }
     }
 
-    fn config(self) -> MediaType {
+    /// The type of a configuration.
+    pub(crate) fn config(self) -> MediaType {
         match self {
             Self::Docker => MediaType::DOCKER_CONFIG,
             Self::Oci => MediaType::OCI_CONFIG,
@@ -111,16 +114,44 @@ pub(crate) struct NewImage {
     pub(crate) name: Option<Reference>,
 }
 
+/// A configuration's bytes. One that is too large to be read again is refused: no image of it may be in the
+/// index, because whoever looks for what can be removed reads them all.
+pub(crate) fn config_bytes(config: &ImageConfig) -> Result<Vec<u8>, Error> {
+    let raw = config.to_bytes();
+    if raw.len() <= CONFIG_LIMIT {
+        return Ok(raw);
+    }
+    let text = format!(
+        "image configuration of {} bytes is larger than the limit of {CONFIG_LIMIT} bytes",
+        raw.len()
+    );
+    Err(Error::new(ErrorKind::InvalidArgument, text)
+        .with_hint("labels, environment variables and history make it large"))
+}
+
+/// A manifest's bytes, under the same rule.
+pub(crate) fn manifest_bytes(manifest: &Manifest) -> Result<Vec<u8>, Error> {
+    let raw = manifest.to_bytes();
+    if raw.len() <= MANIFEST_LIMIT {
+        return Ok(raw);
+    }
+    let text = format!(
+        "image manifest of {} bytes is larger than the limit of {MANIFEST_LIMIT} bytes",
+        raw.len()
+    );
+    Err(Error::new(ErrorKind::InvalidArgument, text).with_hint("annotations make it large"))
+}
+
 /// Writes configuration and manifest and enters the image in the index; the result is its id.
 pub(crate) fn record(engine: &Engine, new: NewImage, lease: &Lease) -> Result<Digest, Error> {
     let store = engine.store()?;
     hold_layers(store, &new, lease)?;
-    let raw = new.config.to_bytes();
+    let raw = config_bytes(&new.config)?;
     let config = Descriptor::of(new.family.config(), &raw);
     lease.protect(std::slice::from_ref(&config.digest))?;
     store.put_bytes(config.media_type.clone(), &raw)?;
     let manifest = manifest(new.family, config.clone(), new.layers);
-    let raw = serde_json::to_vec(&manifest).map_err(Error::internal)?;
+    let raw = manifest_bytes(&manifest)?;
     let descriptor = Descriptor::of(new.family.manifest(), &raw);
     lease.protect(std::slice::from_ref(&descriptor.digest))?;
     store.put_bytes(descriptor.media_type.clone(), &raw)?;

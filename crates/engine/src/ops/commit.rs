@@ -85,20 +85,18 @@ fn layer_of(
     pause: bool,
 ) -> Result<NewLayer, Error> {
     let (store, snapshot) = (engine.store()?, containers.snapshot(&container.record.id)?);
-    let paused = pause && container.state.status == lapstrake_container::Status::Running;
-    if paused {
-        containers.pause(&container.record.id)?;
-    }
+    let held = if pause {
+        containers.hold(&container.record.id)?
+    } else {
+        None
+    };
     let mut entries = 0;
     let layer = store.layer_from_writer(|out| {
         let stats = snapshot.diff_tar(out).map_err(std::io::Error::from)?;
         entries = stats.entries;
         Ok(())
     });
-    if paused {
-        // It may have ended meanwhile, or somebody else let it go on: no reason to lose the layer.
-        containers.unpause(&container.record.id).ok();
-    }
+    drop(held);
     Ok(NewLayer { entries, ..layer? })
 }
 

@@ -6,7 +6,7 @@ use crate::lookup;
 use crate::ops::images::{Filters, label_fits};
 use lapstrake_container::{
     Container, LogOptions, Logs, Prepared, Record, RemoveOptions, Session, Sizes, StartOptions,
-    Status,
+    Status, network_name,
 };
 use lapstrake_spec::Digest;
 use lapstrake_store::Images;
@@ -177,7 +177,9 @@ impl<'a> Filter<'a> {
                     .iter()
                     .any(|m| m.name == value || m.destination == value)
             })
-            && any("network", &|value| record.host_config.network_mode == value)
+            && any("network", &|value| {
+                network_name(&record.host_config) == value
+            })
             && (self.statuses.is_empty()
                 || self.statuses.iter().any(|s| s == state.status.as_str()))
             && (self.exited.is_empty()

@@ -3,7 +3,8 @@
 use crate::Engine;
 use crate::error::Error;
 use crate::ops::inspect::{GraphDriver, graph_driver};
-use lapstrake_container::{Container, HostConfig, Mount, Status};
+use lapstrake_container::record::NEVER;
+use lapstrake_container::{Container, HostConfig, Mount, Record, State, Status, network_name};
 use lapstrake_spec::{ContainerConfig, Digest};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -229,7 +230,9 @@ pub fn inspect_container(
     let graph_driver = container_graph_driver(engine, &folder, &found)?;
     let Container { record, state } = found;
     let status = state.status;
+    let network_settings = network_settings(&record, &state);
     Ok(InspectedContainer {
+        network_settings,
         resolv_conf_path: path("resolv.conf"),
         hostname_path: path("hostname"),
         hosts_path: path("hosts"),
@@ -246,13 +249,6 @@ pub fn inspect_container(
             error: state.error,
             started_at: state.started_at,
             finished_at: state.finished_at,
-        },
-        network_settings: NetworkSettings {
-            networks: BTreeMap::from([(
-                record.host_config.network_mode.clone(),
-                Endpoint::default(),
-            )]),
-            ..NetworkSettings::default()
         },
         graph_driver,
         size_rw: sizes.as_ref().map(|sizes| sizes.writable),
@@ -274,6 +270,44 @@ pub fn inspect_container(
         mounts: record.mounts,
         config: record.config,
     })
+}
+
+/// What is shown of a container's network: nothing before its first start, names while it lives or has lived,
+/// addresses while it lives.
+fn network_settings(record: &Record, state: &State) -> NetworkSettings {
+    let name = network_name(&record.host_config).to_owned();
+    let mut settings = NetworkSettings::default();
+    let mut endpoint = Endpoint::default();
+    if state.started_at != NEVER {
+        settings.sandbox_id = identifier("sandbox", record.id.as_str());
+        endpoint.network_id = identifier("network", &name);
+    }
+    if state.status.is_alive() {
+        settings.sandbox_key = format!("/proc/{}/ns/net", state.pid);
+        endpoint.endpoint_id = identifier("endpoint", record.id.as_str());
+    }
+    if let Some(place) = &state.network {
+        endpoint.gateway.clone_from(&place.gateway);
+        endpoint.ip_address.clone_from(&place.address);
+        endpoint.ip_prefix_len = place.prefix;
+        endpoint.mac_address.clone_from(&place.mac_address);
+        settings.default_bridge = Address {
+            endpoint_id: endpoint.endpoint_id.clone(),
+            gateway: place.gateway.clone(),
+            ip_address: place.address.clone(),
+            ip_prefix_len: place.prefix,
+            mac_address: place.mac_address.clone(),
+            ..Address::default()
+        };
+    }
+    settings.networks.insert(name, endpoint);
+    settings
+}
+
+/// An id as docker has them, the same whenever it is asked for.
+fn identifier(kind: &str, of: &str) -> String {
+    let digest = Digest::sha256(format!("{kind} {of}").as_bytes());
+    digest.hex().to_owned()
 }
 
 /// The folders of a container's overlay. It is mounted nowhere but in the container itself: while that

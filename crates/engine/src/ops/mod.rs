@@ -1,36 +1,71 @@
 //! One module per operation.
 
+mod build;
+mod build_cache;
 mod commit;
 mod containers;
+mod copy;
 mod create;
+mod disk_usage;
+mod export;
+mod export_container;
 mod history;
+mod image_tree;
 mod images;
 mod import;
 mod inspect;
 mod inspect_container;
+mod load;
 mod login;
+mod prune;
 mod pull;
 mod push;
 mod rmi;
+mod save;
+mod search;
 mod system;
 mod tag;
+mod target;
 
+pub use build::{
+    Answer, BuildRequest, BuildResult, BuiltImage, CacheLocation, CacheOptions, Call, Dialect,
+    FailedBuild, OnFail, RunOptions, SecretSource, SshSource, Stdin, Stdout, Warning, build,
+};
+pub use build_cache::{CacheRecord, PruneCacheRequest, build_cache, prune_build_cache};
 pub use commit::{CommitRequest, commit};
 pub use containers::{
     ContainerRow, ListContainers, container_rows, kill, logs, pause, prepare, remove, start,
     start_prepared, stop, unpause, wait,
 };
+pub use copy::{Copied, CopyRequest, Place, copy};
 pub use create::{CreateRequest, Created, PullPolicy, create, fetch_image, local_image};
+pub use disk_usage::{DetailedUsage, ImageUsage, VolumeUsage, detailed_disk_usage};
+pub use export::{
+    ArchiveInput, CacheMode, CacheSource, CacheTarget, Destination, ExportRequest, Exported,
+    ImportedCache, LayerCompression, Output, Product, build_metadata, export, export_cache,
+    import_cache, inline_cache, known_records, open_archive, parse_cache_from, parse_cache_to,
+    parse_output, parse_outputs, write_iidfile, write_metadata,
+};
+pub use export_container::export_container;
 pub use history::{HistoryRow, history};
+pub use image_tree::{SharedSizes, TreeItem, TreeRow, image_tree};
 pub use images::{Filters, ImageSummary, ListImages, images};
-pub use import::{ImportRequest, ImportSource, import};
+pub use import::{ImportRequest, ImportSource, import, import_url};
 pub use inspect::{InspectedImage, inspect_image};
 pub use inspect_container::{InspectedContainer, inspect_container};
+pub use load::{LoadRequest, load};
 pub use login::{LoginRequest, LoginResult, login, logout};
+pub use prune::{
+    PruneImagesRequest, PruneRequest, PruneSystemRequest, Pruned, PrunedSystem, prune_containers,
+    prune_images, prune_system, prune_volumes,
+};
 pub use pull::{PullRequest, Pulled, pull};
 pub use push::{PushRequest, push};
 pub use rmi::{Removed, RmiRequest, rmi};
+pub use save::{SaveRequest, save};
+pub use search::{SearchRequest, remote_tags, search};
 pub use system::{
     CheckRequest, DiskUsage, Info, UsageRow, VersionInfo, check, disk_usage, info, reap, version,
 };
 pub use tag::tag;
+pub use target::ArchiveTarget;

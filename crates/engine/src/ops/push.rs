@@ -85,7 +85,7 @@ fn absent(name: &Reference) -> Error {
 }
 
 /// Keeps the image from the garbage collection of others. False when it was removed before that.
-fn hold(store: &Store, entry: &Entry, lease: &Lease) -> Result<bool, Error> {
+pub(super) fn hold(store: &Store, entry: &Entry, lease: &Lease) -> Result<bool, Error> {
     let manifest = match store.manifest(&entry.manifest) {
         Ok(manifest) => manifest,
         Err(error) if error.kind() == lapstrake_image::ErrorKind::NotFound => return Ok(false),
@@ -146,7 +146,7 @@ async fn push_name(engine: &Engine, name: &Reference, events: &dyn EventSink) ->
 
 /// Compresses the layers that are plain tars and makes the manifest that names the result the image's
 /// own, under all its names. The answer is the manifest to push.
-fn compressed(store: &Store, entry: &Entry, lease: &Lease) -> Result<Descriptor, Error> {
+pub(super) fn compressed(store: &Store, entry: &Entry, lease: &Lease) -> Result<Descriptor, Error> {
     let old = store.manifest(&entry.manifest)?;
     if !old
         .layers

@@ -8,7 +8,7 @@
 use crate::error::{Error, ErrorKind};
 use crate::{Engine, lookup};
 use lapstrake_container::Container;
-use lapstrake_spec::{Digest, Reference, chain_ids};
+use lapstrake_spec::{Digest, Platform, Reference, chain_ids};
 use lapstrake_store::{Images, Store};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +21,10 @@ pub struct RmiRequest {
     pub force: bool,
     /// Also delete untagged parents.
     pub prune: bool,
+    /// Only say what would go.
+    pub dry_run: bool,
+    /// Only an image for one of these; empty is any.
+    pub platforms: Vec<Platform>,
 }
 
 /// One line of the answer.
@@ -34,22 +38,110 @@ pub enum Removed {
 
 /// Removes one image reference, and the image when it was the last.
 pub fn rmi(engine: &Engine, request: &RmiRequest) -> Result<Vec<Removed>, Error> {
-    let store = engine.store()?;
     let containers = engine.containers()?.list()?;
-    let (records, chains) = store.update(|images| {
+    let removal = |images: &mut Images| {
         let id = lookup::image_id(images, &request.image)?;
-        let mut work = Removal {
-            images,
-            containers: &containers,
-            force: request.force,
-            records: Vec::new(),
-        };
+        check_platform(images, &id, request)?;
+        let mut work = Removal::new(images, &containers, request.force);
         work.remove(&id, request)?;
+        Ok(work.records)
+    };
+    let removing = change(engine, request.dry_run, removal)?;
+    if !request.dry_run && !removing.chains.is_empty() {
+        engine.store()?.collect(&[])?;
+    }
+    removing.lines(engine.store()?, &containers)
+}
+
+/// An image here is for one platform: it goes when that is one of those given.
+fn check_platform(images: &Images, id: &Digest, request: &RmiRequest) -> Result<(), Error> {
+    let Some(wanted) = request.platforms.first() else {
+        return Ok(());
+    };
+    let fits = |platform: &Platform| {
+        request.platforms.iter().any(|wanted| {
+            platform.os == wanted.os
+                && platform.architecture == wanted.architecture
+                && (wanted.variant.is_none() || platform.variant == wanted.variant)
+        })
+    };
+    let own = images.by_id(id).and_then(|entry| entry.platform.as_ref());
+    if own.is_some_and(fits) {
+        return Ok(());
+    }
+    let text = format!(
+        "image with reference {} was found but does not provide the specified platform ({wanted})",
+        request.image
+    );
+    Err(Error::new(ErrorKind::NotFound, text))
+}
+
+/// Images that were taken out of the index, their blobs not yet collected.
+pub(super) struct Removing {
+    records: Vec<Removed>,
+    /// The layer chains of the images that were deleted.
+    chains: BTreeMap<Digest, Vec<Digest>>,
+    /// The index without them, when it is only thought so.
+    pub(super) thought: Option<Images>,
+}
+
+/// Takes images out of the index, or only out of a copy of it.
+pub(super) fn change(
+    engine: &Engine,
+    dry_run: bool,
+    removal: impl FnOnce(&mut Images) -> Result<Vec<Removed>, Error>,
+) -> Result<Removing, Error> {
+    let store = engine.store()?;
+    let with_chains = |images: &mut Images| {
+        let records = removal(images)?;
         // Before anybody can collect the configurations.
-        let chains = chains_of(store, &work.records);
-        Ok::<_, Error>((work.records, chains))
-    })?;
-    with_layers(engine, records, &chains)
+        let chains = chains_of(store, &records);
+        Ok::<_, Error>((records, chains))
+    };
+    if dry_run {
+        let mut images = store.images()?;
+        let (records, chains) = with_chains(&mut images)?;
+        return Ok(Removing {
+            records,
+            chains,
+            thought: Some(images),
+        });
+    }
+    let (records, chains) = store.update(with_chains)?;
+    Ok(Removing {
+        records,
+        chains,
+        thought: None,
+    })
+}
+
+impl Removing {
+    /// Names the layer chains that go too, each below the image it belonged to.
+    pub(super) fn lines(
+        self,
+        store: &Store,
+        containers: &[Container],
+    ) -> Result<Vec<Removed>, Error> {
+        if self.chains.is_empty() {
+            return Ok(self.records);
+        }
+        let kept = kept_chains(store, self.thought, containers)?;
+        let mut named = BTreeSet::new();
+        let mut lines = Vec::new();
+        for record in self.records {
+            let own = match &record {
+                Removed::Deleted(id) => self.chains.get(id).map(Vec::as_slice).unwrap_or_default(),
+                Removed::Untagged(_) => &[],
+            };
+            lines.push(record);
+            for chain in own.iter().rev() {
+                if !kept.contains(chain) && named.insert(chain.clone()) {
+                    lines.push(Removed::Deleted(chain.clone()));
+                }
+            }
+        }
+        Ok(lines)
+    }
 }
 
 /// The layer chains of the images that were deleted.
@@ -66,53 +158,32 @@ fn chains_of(store: &Store, records: &[Removed]) -> BTreeMap<Digest, Vec<Digest>
         .collect()
 }
 
-/// Collects the garbage and names the layer chains that went, below the image they belonged to.
-fn with_layers(
-    engine: &Engine,
-    records: Vec<Removed>,
-    chains: &BTreeMap<Digest, Vec<Digest>>,
-) -> Result<Vec<Removed>, Error> {
-    if chains.is_empty() {
-        return Ok(records);
-    }
-    let kept = kept_chains(engine)?;
-    engine.store()?.collect(&[])?;
-    let mut named = BTreeSet::new();
-    let mut lines = Vec::new();
-    for record in records {
-        let own = match &record {
-            Removed::Deleted(id) => chains.get(id).map(Vec::as_slice).unwrap_or_default(),
-            Removed::Untagged(_) => &[],
-        };
-        lines.push(record);
-        for chain in own.iter().rev() {
-            if !kept.contains(chain) && named.insert(chain.clone()) {
-                lines.push(Removed::Deleted(chain.clone()));
-            }
-        }
-    }
-    Ok(lines)
-}
-
 /// The layer chains that images and containers still use.
-fn kept_chains(engine: &Engine) -> Result<BTreeSet<Digest>, Error> {
-    let store = engine.store()?;
+fn kept_chains(
+    store: &Store,
+    images: Option<Images>,
+    containers: &[Container],
+) -> Result<BTreeSet<Digest>, Error> {
+    let chains = match images {
+        Some(images) => store.layer_chains_of(&images)?,
+        None => store.layer_chains()?,
+    };
     let mut kept = BTreeSet::new();
-    for diff_ids in store.layer_chains()? {
+    for diff_ids in chains {
         kept.extend(chain_ids(&diff_ids));
     }
-    for container in engine.containers()?.list()? {
+    for container in containers {
         kept.extend(chain_ids(&container.record.layers));
     }
     Ok(kept)
 }
 
 /// One removal at work on the index.
-struct Removal<'a> {
+pub(super) struct Removal<'a> {
     images: &'a mut Images,
     containers: &'a [Container],
     force: bool,
-    records: Vec<Removed>,
+    pub(super) records: Vec<Removed>,
 }
 
 /// A reason not to delete an image.
@@ -142,8 +213,17 @@ impl Conflict {
     }
 }
 
-impl Removal<'_> {
-    fn remove(&mut self, id: &Digest, request: &RmiRequest) -> Result<(), Error> {
+impl<'a> Removal<'a> {
+    pub(super) fn new(images: &'a mut Images, containers: &'a [Container], force: bool) -> Self {
+        Self {
+            images,
+            containers,
+            force,
+            records: Vec::new(),
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: &Digest, request: &RmiRequest) -> Result<(), Error> {
         let references = self.references(id);
         let by_name = !lookup::is_id(id, &request.image);
         if by_name {
@@ -162,7 +242,7 @@ impl Removal<'_> {
     }
 
     /// Every name and digest of an image.
-    fn references(&self, id: &Digest) -> Vec<Reference> {
+    pub(super) fn references(&self, id: &Digest) -> Vec<Reference> {
         let mut tags = self.images.tags_of(id);
         tags.extend(self.images.digests_of(id));
         tags

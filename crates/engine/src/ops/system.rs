@@ -2,6 +2,7 @@
 
 use crate::Engine;
 use crate::error::Error;
+use crate::ops::{CacheRecord, Filters, build_cache};
 use lapstrake_container::{Containers, Status};
 use lapstrake_runtime::Hierarchy;
 use lapstrake_store::{CheckReport, OpenOptions, Store, Usage};
@@ -253,6 +254,7 @@ pub fn disk_usage(engine: &Engine) -> Result<DiskUsage, Error> {
         reclaimable: bytes.1,
     };
     let running = list.iter().filter(|c| c.state.status.is_alive()).count();
+    let cache = build_cache(engine, &Filters::default())?;
     let layers = usage.layer_bytes;
     let rows = vec![
         row(
@@ -262,9 +264,18 @@ pub fn disk_usage(engine: &Engine) -> Result<DiskUsage, Error> {
         ),
         row("Containers", (list.len(), running), written),
         row("Local Volumes", (usage.volumes, 0), (usage.volume_bytes, 0)),
-        row("Build Cache", (0, 0), (0, 0)),
+        row("Build Cache", (cache.len(), 0), build_cache_bytes(&cache)),
     ];
     Ok(DiskUsage { rows, store: usage })
+}
+
+/// The bytes of the build cache, and those that only it keeps.
+fn build_cache_bytes(cache: &[CacheRecord]) -> (u64, u64) {
+    let own = cache.iter().filter(|record| !record.shared);
+    (
+        cache.iter().map(|record| record.size).sum(),
+        own.map(|record| record.size).sum(),
+    )
 }
 
 /// The bytes of layers that containers stand on.
@@ -295,5 +306,6 @@ pub fn reap(root: &std::path::Path) -> Result<(), Error> {
     let store = Store::open_existing(root, &OpenOptions::default())?;
     let mended = Containers::new(&store).reap();
     store.reap_trash()?;
+    lapstrake_container::network::reap();
     Ok(mended?)
 }

@@ -12,6 +12,7 @@ mod blob;
 mod call;
 mod etc_hosts;
 mod failure;
+mod fetch;
 mod gate;
 mod login;
 mod manifest;
@@ -20,6 +21,7 @@ mod registry;
 mod remote;
 mod reply;
 mod retry;
+mod search;
 mod sink;
 mod source;
 mod tags;
@@ -43,7 +45,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use crate::hosts::proxy::Proxy;
+pub use fetch::{FetchRequest, Fetched, Refusal};
 pub use login::LoginOutcome;
+pub use search::SearchResult;
 pub use sink::Sink;
 pub use source::Source;
 
@@ -133,6 +137,16 @@ impl Client {
     /// The tags of a repository, in the registry's order.
     pub async fn tags(&self, name: &Reference) -> Result<Vec<String>, Error> {
         tags::list(&self.registry(name.domain()), name).await
+    }
+
+    /// What the index of a registry, named as in references (`docker.io`), finds for a term.
+    pub async fn search(
+        &self,
+        domain: &str,
+        term: &str,
+        limit: usize,
+    ) -> Result<Vec<SearchResult>, Error> {
+        search::search(&self.shared, domain, term, limit).await
     }
 
     /// The manifests that name `digest` as their subject.

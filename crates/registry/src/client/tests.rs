@@ -10,6 +10,7 @@ mod hostile;
 mod ours;
 mod pull;
 mod push;
+mod search;
 mod tls;
 mod words;
 

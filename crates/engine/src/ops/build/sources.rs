@@ -1,0 +1,378 @@
+//! What the steps of a build take from outside, opened when a step first asks.
+
+use super::images::ResolvedImages;
+use super::open::{as_brought, open_scratch, with_own_ignore};
+use super::remote::{Network, Ssh, absolute, failed};
+use super::request::{BuildRequest, SecretSource, SshSource};
+use super::words::{io_words, to_source};
+use crate::error::{Error, ErrorKind};
+use lapstrake_build::cancel::CancelToken;
+use lapstrake_build::context::{Address, GitAddress, LocalTree, Scratch};
+use lapstrake_build::graph::ImageWanted;
+use lapstrake_build::sandbox::SecretBytes;
+use lapstrake_build::source::{
+    GitRequest, HttpRequest, RemoteFile, RemoteTree, SourceError, SourceTree, Sources, Time,
+};
+use lapstrake_snapshot::Layer;
+use lapstrake_spec::{Digest, Hasher};
+use lapstrake_store::Store;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The largest secret, as in BuildKit.
+const SECRET_LIMIT: u64 = 500 << 10;
+/// Bytes written at a time.
+const BUFFER_BYTES: usize = 128 << 10;
+/// Bytes of a file's name.
+const NAME_LIMIT: usize = 255;
+
+/// Answers that are found once; whoever asks meanwhile waits.
+struct Memo<T>(Mutex<BTreeMap<String, Slot<T>>>);
+
+type Slot<T> = Arc<Mutex<Option<T>>>;
+
+impl<T: Clone> Memo<T> {
+    fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    fn get<E>(&self, key: &str, find: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = Arc::clone(slots.entry(key.to_owned()).or_default());
+        drop(slots);
+        let mut known = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_ref() {
+            return Ok(known.clone());
+        }
+        Ok(known.insert(find()?).clone())
+    }
+}
+
+/// A tree and the folder that it lies in.
+#[derive(Clone)]
+struct Kept {
+    tree: Arc<LocalTree>,
+    commit: String,
+    _scratch: Option<Arc<Scratch>>,
+}
+
+/// The sources of one build.
+pub(super) struct BuildSources {
+    store: Store,
+    network: Arc<Network>,
+    main: Arc<LocalTree>,
+    working_directory: PathBuf,
+    named: BTreeMap<String, String>,
+    secrets: BTreeMap<String, SecretSource>,
+    ssh: BTreeMap<String, SshSource>,
+    images: Arc<ResolvedImages>,
+    contexts: Memo<Kept>,
+    repositories: Memo<Kept>,
+    files: Memo<(RemoteFile, Arc<Scratch>)>,
+}
+
+impl BuildSources {
+    pub(super) fn new(
+        store: &Store,
+        network: &Arc<Network>,
+        main: &Arc<LocalTree>,
+        images: &Arc<ResolvedImages>,
+        request: &BuildRequest,
+    ) -> Self {
+        Self {
+            store: store.clone(),
+            network: Arc::clone(network),
+            main: Arc::clone(main),
+            working_directory: request.working_directory.clone(),
+            named: request.named_contexts.clone(),
+            secrets: request.secrets.clone(),
+            ssh: request.ssh.clone(),
+            images: Arc::clone(images),
+            contexts: Memo::new(),
+            repositories: Memo::new(),
+            files: Memo::new(),
+        }
+    }
+
+    fn open_named(&self, name: &str) -> Result<Kept, Error> {
+        let text = self.named.get(name).ok_or_else(|| {
+            let text = format!("build context {name} is not defined");
+            Error::new(ErrorKind::NotFound, text)
+        })?;
+        let path = absolute(&self.working_directory, text);
+        match Address::parse(text, path.is_dir()) {
+            Address::Git(address) => self.checkout(&address, false, &Ssh::User),
+            Address::Path(_) if path.is_dir() => {
+                let tree = LocalTree::open(&path, name)
+                    .map_err(|error| failed(&format!("open {}", path.display()), error))?;
+                Ok(Kept {
+                    tree: Arc::new(with_own_ignore(tree)?),
+                    commit: String::new(),
+                    _scratch: None,
+                })
+            }
+            Address::Path(_) | Address::Stdin => {
+                let text = format!("failed to get build context {name}: path {text:?} not found");
+                Err(Error::new(ErrorKind::NotFound, text))
+            }
+            Address::Http(url) => self.archive(&url),
+        }
+    }
+
+    fn archive(&self, url: &str) -> Result<Kept, Error> {
+        let scratch =
+            Scratch::create(&self.store).map_err(|error| failed("make a folder", error))?;
+        let dir = lapstrake_sys::dir::Dir::open(scratch.path())
+            .map_err(|error| failed("open a folder", error))?;
+        let body = self.network.get(url)?;
+        lapstrake_build::context::unpack(body, &dir).map_err(|error| {
+            Error::new(
+                ErrorKind::InvalidArgument,
+                format!("failed to unpack {url}: {error}"),
+            )
+        })?;
+        Ok(Kept {
+            tree: Arc::new(as_brought(open_scratch(&scratch)?)),
+            commit: String::new(),
+            _scratch: Some(Arc::new(scratch)),
+        })
+    }
+
+    fn checkout(&self, address: &GitAddress, keep_git: bool, ssh: &Ssh) -> Result<Kept, Error> {
+        let (scratch, commit) = self.network.checkout(&self.store, address, keep_git, ssh)?;
+        Ok(Kept {
+            tree: Arc::new(open_scratch(&scratch)?),
+            commit: commit.to_string(),
+            _scratch: Some(Arc::new(scratch)),
+        })
+    }
+
+    /// What a Dockerfile may fetch repositories with: what `--ssh` gives.
+    fn ssh_of_dockerfile(&self) -> Ssh {
+        let given = self.ssh.get("default");
+        match given.or_else(|| self.ssh.values().next()) {
+            None => Ssh::Refused,
+            Some(SshSource::Agent(socket)) => Ssh::Agent(socket.clone()),
+            Some(SshSource::Keys(_) | SshSource::Unset) => Ssh::User,
+        }
+    }
+
+    fn download(&self, request: &HttpRequest) -> Result<(RemoteFile, Arc<Scratch>), Error> {
+        let mut body = self.network.get(&request.url)?;
+        let scratch =
+            Scratch::create(&self.store).map_err(|error| failed("make a folder", error))?;
+        let path = scratch.path().join("file");
+        let wrong = |error| failed(&format!("download {}", request.url), error);
+        let mut file = std::fs::File::create_new(&path).map_err(wrong)?;
+        let mut hasher = Hasher::sha256();
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            let count = body.read(&mut buffer).map_err(wrong)?;
+            let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else {
+                break;
+            };
+            hasher.update(bytes);
+            file.write_all(bytes).map_err(wrong)?;
+        }
+        let digest = hasher.finish();
+        if let Some(wanted) = request
+            .checksum
+            .as_ref()
+            .filter(|wanted| **wanted != digest)
+        {
+            let text = format!("digest mismatch {digest}: {wanted}");
+            return Err(Error::new(ErrorKind::Corrupt, text));
+        }
+        let head = &body.fetched;
+        let name = file_name(head.disposition.as_deref(), &request.url);
+        let modified = head.last_modified.as_deref().and_then(http_date);
+        let file = RemoteFile {
+            path,
+            name,
+            digest,
+            modified,
+        };
+        Ok((file, Arc::new(scratch)))
+    }
+}
+
+impl Sources for BuildSources {
+    fn context(&self) -> Result<Arc<dyn SourceTree>, SourceError> {
+        let tree: Arc<LocalTree> = Arc::clone(&self.main);
+        Ok(tree)
+    }
+
+    fn named_context(&self, name: &str) -> Result<Arc<dyn SourceTree>, SourceError> {
+        let kept = self
+            .contexts
+            .get(name, || self.open_named(name).map_err(to_source))?;
+        Ok(Arc::new(Held(kept)))
+    }
+
+    fn image(&self, image: &ImageWanted) -> Result<Vec<Digest>, SourceError> {
+        let layers = self.image_layers(image)?;
+        Ok(layers.into_iter().map(|layer| layer.diff_id).collect())
+    }
+
+    fn image_layers(&self, image: &ImageWanted) -> Result<Vec<Layer>, SourceError> {
+        let found = self.images.layers(image);
+        found.ok_or_else(|| SourceError::other(format!("image {} was not resolved", image.name)))
+    }
+
+    fn http(
+        &self,
+        request: &HttpRequest,
+        _cancel: &CancelToken,
+    ) -> Result<RemoteFile, SourceError> {
+        let key = format!("{} {:?}", request.url, request.checksum);
+        let (file, _scratch) = self
+            .files
+            .get(&key, || self.download(request).map_err(to_source))?;
+        Ok(file)
+    }
+
+    fn git(&self, request: &GitRequest, _cancel: &CancelToken) -> Result<RemoteTree, SourceError> {
+        let address = GitAddress::parse(&request.url)
+            .ok_or_else(|| SourceError::other(format!("{} is no git repository", request.url)))?;
+        let key = format!("{} {}", request.keep_git_dir, request.url);
+        let kept = self.repositories.get(&key, || {
+            self.checkout(&address, request.keep_git_dir, &self.ssh_of_dockerfile())
+                .map_err(to_source)
+        })?;
+        let commit = kept.commit.clone();
+        if let Some(wanted) = &request.checksum
+            && !commit.starts_with(wanted.as_str())
+        {
+            let text = format!("expected checksum to match {wanted}, got {commit}");
+            return Err(SourceError::other(text));
+        }
+        let tree = Arc::new(Held(kept));
+        Ok(RemoteTree { tree, commit })
+    }
+
+    fn secret(&self, id: &str) -> Result<Option<SecretBytes>, SourceError> {
+        let path = match self.secrets.get(id) {
+            None | Some(SecretSource::Unset(_)) => return Ok(None),
+            Some(SecretSource::Value(value)) => {
+                return Ok(Some(SecretBytes::new(value.clone())));
+            }
+            Some(SecretSource::File(path)) => self.working_directory.join(path),
+        };
+        let mut bytes = Vec::new();
+        let read = std::fs::File::open(&path).and_then(|file| {
+            file.take(SECRET_LIMIT.saturating_add(1))
+                .read_to_end(&mut bytes)
+        });
+        read.map_err(|error| {
+            let words = io_words(&error);
+            SourceError::other(format!(
+                "failed to read secret {id}: open {}: {words}",
+                path.display()
+            ))
+        })?;
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > SECRET_LIMIT {
+            let text = format!("invalid secret size for {id}: more than {SECRET_LIMIT} bytes");
+            return Err(SourceError::other(text));
+        }
+        Ok(Some(SecretBytes::new(bytes)))
+    }
+
+    fn ssh(&self, id: &str) -> Result<Option<PathBuf>, SourceError> {
+        match self.ssh.get(id) {
+            None | Some(SshSource::Unset) => Ok(None),
+            Some(SshSource::Agent(socket)) => Ok(Some(socket.clone())),
+            Some(SshSource::Keys(_)) => Err(SourceError::other(format!(
+                "ssh keys in files are not supported for {id}: add them to an agent with ssh-add and give its socket"
+            ))),
+        }
+    }
+}
+
+/// A tree that keeps its folder.
+struct Held(Kept);
+
+impl SourceTree for Held {
+    fn describe(&self) -> String {
+        self.0.tree.describe()
+    }
+
+    fn metadata(
+        &self,
+        path: &std::path::Path,
+    ) -> Result<Option<lapstrake_build::source::Metadata>, SourceError> {
+        self.0.tree.metadata(path)
+    }
+
+    fn list(
+        &self,
+        directory: &std::path::Path,
+    ) -> Result<Vec<lapstrake_build::source::SourceEntry>, SourceError> {
+        self.0.tree.list(directory)
+    }
+
+    fn read_link(&self, path: &std::path::Path) -> Result<PathBuf, SourceError> {
+        self.0.tree.read_link(path)
+    }
+
+    fn open(&self, path: &std::path::Path) -> Result<Box<dyn Read + Send>, SourceError> {
+        self.0.tree.open(path)
+    }
+
+    fn is_ignored(&self, path: &std::path::Path) -> bool {
+        self.0.tree.is_ignored(path)
+    }
+
+    fn has_owners(&self) -> bool {
+        self.0.tree.has_owners()
+    }
+
+    fn cache_name(&self) -> Option<String> {
+        self.0.tree.cache_name()
+    }
+}
+
+/// The name that a downloaded file gets in a directory: the server's, else the last part of the
+/// address.
+pub(super) fn file_name(disposition: Option<&str>, url: &str) -> String {
+    let given = disposition.and_then(|text| {
+        let fields = text.split(';').map(str::trim);
+        let value = fields.filter_map(|field| field.split_once('='));
+        let mut named = value.filter(|(key, _)| key.eq_ignore_ascii_case("filename"));
+        named
+            .next()
+            .map(|(_, name)| name.trim_matches('"').to_owned())
+    });
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let path = path.split_once("://").map_or(path, |(_, rest)| rest);
+    let last = match path.split_once('/') {
+        Some((_, path)) => path
+            .trim_end_matches('/')
+            .rsplit('/')
+            .next()
+            .unwrap_or_default(),
+        None => "",
+    };
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name != "."
+            && name != ".."
+            && name.len() <= NAME_LIMIT
+            && !name.contains(['/', '\0'])
+    };
+    let given = given.filter(|name| is_name(name));
+    given.unwrap_or_else(|| {
+        let name = if is_name(last) { last } else { "download" };
+        name.to_owned()
+    })
+}
+
+/// `Wed, 21 Oct 2015 07:28:00 GMT`
+fn http_date(text: &str) -> Option<Time> {
+    let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(Time {
+        seconds: zoned.timestamp().as_second(),
+        nanoseconds: 0,
+    })
+}
