@@ -44,8 +44,8 @@ pub(crate) static GLOBALS: [Flag; 13] = [
 const VERSION: Flag = Flag::bool("version", "Print version information and quit").short('v');
 
 /// The commands that stand first in the help.
-const COMMON: [&str; 8] = [
-    "run", "ps", "pull", "push", "images", "login", "logout", "version",
+const COMMON: [&str; 9] = [
+    "run", "ps", "build", "pull", "push", "images", "login", "logout", "version",
 ];
 
 /// Docker's version whose client the texts follow; shown when invoked as `docker`.
@@ -253,7 +253,11 @@ impl Cli<'_> {
                 .entries
                 .iter()
                 .flat_map(|entry| std::iter::once(entry.name).chain(entry.aliases.iter().copied()));
-            let hint = nearest(word, names).map(|near| format!("did you mean `{path} {near}`?"));
+            // `container import`: the word is right, the place is not.
+            let hint = match ROOT.find(word) {
+                Some(entry) => Some(format!("did you mean `{} {}`?", self.program, entry.name)),
+                None => nearest(word, names).map(|near| format!("did you mean `{path} {near}`?")),
+            };
             return Err(UsageError::unknown_subcommand(self.program, path, word)
                 .with_hint(hint)
                 .into());

@@ -8,9 +8,15 @@
 //! | `DOCKER_CONFIG` | the folder of the client's configuration |
 //! | `DOCKER_DEFAULT_PLATFORM` | the platform to pull and run unless a flag says otherwise |
 //! | `DOCKER_CONTENT_TRUST` | whether images must be signed |
+//! | `DOCKER_BUILDKIT` | 0: builds look and count as in docker's classic builder |
+//! | `BUILDKIT_PROGRESS` | how builds show their progress unless a flag says otherwise |
+//! | `NO_COLOR` | builds use no colours on a terminal |
+//! | `SOURCE_DATE_EPOCH` | the time of what is built, in seconds |
+//! | `SSH_AUTH_SOCK` | the agent that `build --ssh` stands for |
 //! | `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` | proxies, in capitals or small letters |
 //!
-//! `run -e NAME` and `--env-file` also take any variable's value from here.
+//! `run -e NAME`, `--env-file`, `build --build-arg NAME` and `build --secret` also take any variable's value
+//! from here.
 
 use lapstrake_engine::settings::{Inputs, Proxy};
 use std::path::{Path, PathBuf};
@@ -24,6 +30,9 @@ pub(crate) struct Environment {
     config_dir: Option<PathBuf>,
     default_platform: Option<String>,
     content_trust: bool,
+    buildkit: Option<String>,
+    build_progress: Option<String>,
+    has_colours: bool,
     proxy: Proxy,
 }
 
@@ -47,6 +56,9 @@ impl Environment {
             default_platform: variable("DOCKER_DEFAULT_PLATFORM").filter(|value| !value.is_empty()),
             content_trust: variable("DOCKER_CONTENT_TRUST")
                 .is_some_and(|value| crate::args::parse_bool(&value).unwrap_or(false)),
+            buildkit: variable("DOCKER_BUILDKIT"),
+            build_progress: variable("BUILDKIT_PROGRESS"),
+            has_colours: variable("NO_COLOR").is_none_or(|value| value.is_empty()),
             proxy: Proxy {
                 http: either("HTTP_PROXY", "http_proxy"),
                 https: either("HTTPS_PROXY", "https_proxy"),
@@ -60,7 +72,22 @@ impl Environment {
         self.content_trust
     }
 
-    /// The value of any variable, for a container.
+    /// `DOCKER_BUILDKIT`.
+    pub(crate) fn buildkit(&self) -> Option<&str> {
+        self.buildkit.as_deref()
+    }
+
+    /// `BUILDKIT_PROGRESS`.
+    pub(crate) fn build_progress(&self) -> Option<&str> {
+        self.build_progress.as_deref()
+    }
+
+    /// Whether terminals get colours.
+    pub(crate) fn has_colours(&self) -> bool {
+        self.has_colours
+    }
+
+    /// The value of any variable, for a container or a build.
     pub(crate) fn variable(name: &str) -> Option<String> {
         variable(name)
     }

@@ -75,6 +75,14 @@ impl Failure {
         Self::of_usage(&with_prefix(error), program, command, status).with_hints_of(error)
     }
 
+    /// An engine's error with another text, its hints kept. An interrupt has none.
+    pub(crate) fn from_error(error: &Error, text: String) -> Self {
+        if error.kind() == ErrorKind::Interrupted {
+            return Self::silent(INTERRUPTED);
+        }
+        Self::new(text).with_hints_of(error)
+    }
+
     /// A refusal by the client of `run` or `create`.
     pub(crate) fn of_usage(text: &str, program: &str, command: &str, status: u8) -> Self {
         Self::new(format!(
@@ -115,10 +123,7 @@ fn run_status(error: &Error) -> u8 {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        if error.kind() == ErrorKind::Interrupted {
-            return Self::silent(INTERRUPTED);
-        }
-        Self::new(with_prefix(&error)).with_hints_of(&error)
+        Self::from_error(&error, with_prefix(&error))
     }
 }
 

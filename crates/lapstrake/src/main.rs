@@ -1,6 +1,6 @@
 //! The binary `lap`: an image engine without a daemon, with docker's command line.
 //!
-//! A process is either one of the hidden roles (the monitor of a container, the reaper) or one command: words are
+//! A process is either one of the hidden roles (the monitor of a container, the steward of a build's steps, the reaper) or one command: words are
 //! read by [`args`], run by a file of [`commands`], shown by [`ui`]. Only [`mod@env`] reads the
 //! environment; only [`ui::output`] writes.
 
@@ -13,7 +13,7 @@ mod reaper;
 mod ui;
 
 use failure::{BROKEN_PIPE, Failure, io_text};
-use lapstrake_engine::container::monitor;
+use lapstrake_engine::container::{monitor, sandbox};
 use std::process::ExitCode;
 use ui::Output;
 
@@ -45,16 +45,21 @@ fn main() -> ExitCode {
     ExitCode::from(finish(result, &output))
 }
 
-/// Runs a hidden role when this process was started for one: the monitor of a container, or the reaper.
+/// Runs a hidden role when this process was started for one: the monitor of a container, the steward of a
+/// build's steps, or the reaper.
 fn role(words: &[std::ffi::OsString]) -> Option<u8> {
     let (first, rest) = words.split_first()?;
     if first == reaper::ROLE {
         return Some(reaper::main(rest));
     }
-    if first != monitor::ROLE {
+    let rest = rest.iter().cloned();
+    let status = if first == monitor::ROLE {
+        monitor::main(rest)
+    } else if first == sandbox::ROLE {
+        sandbox::main(rest)
+    } else {
         return None;
-    }
-    let status = monitor::main(rest.iter().cloned());
+    };
     Some(u8::try_from(status).unwrap_or(u8::MAX))
 }
 

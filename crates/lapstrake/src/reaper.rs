@@ -13,7 +13,9 @@ use std::process::{Command, Stdio};
 pub(crate) const ROLE: &str = "__reaper";
 
 /// The commands that remove things. A container that removes itself is deleted by its monitor.
-const REMOVING: [&str; 5] = ["rmi", "rm", "remove", "pull", "check"];
+const REMOVING: [&str; 8] = [
+    "rmi", "rm", "remove", "pull", "check", "build", "b", "prune",
+];
 
 /// Whether the command with this path (`lap image rm`) removes things.
 pub(crate) fn may_be_needed(path: &str) -> bool {

@@ -1,6 +1,6 @@
 //! `images`, `image ls`: what is in the store.
 
-use super::{Cmd, FILTER_HELP, TABLE_FORMAT_HELP, filters};
+use super::{Cmd, FILTER_HELP, TABLE_FORMAT_HELP, filters, images_tree};
 use crate::args::{Arity, Flag};
 use crate::cli::Invocation;
 use crate::failure::Failure;
@@ -22,6 +22,7 @@ pub(super) static COMMAND: Cmd = Cmd {
         Flag::text("format", TABLE_FORMAT_HELP),
         Flag::bool("no-trunc", "Don't truncate output"),
         Flag::bool("quiet", "Only show image IDs").short('q'),
+        Flag::bool("tree", "List images below the layers that they share"),
     ],
     arity: Arity::AtMost(1),
     interspersed: true,
@@ -64,6 +65,9 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
         reference: matches.arg(0).map(str::to_owned),
         filters: filters(matches),
     };
+    if matches.is("tree") {
+        return images_tree::run(invocation, &request);
+    }
     let images = ops::images(invocation.engine, &request)?;
     let source = matches.text("format").unwrap_or_default();
     let digests = matches.is("digests");
@@ -100,18 +104,18 @@ fn format(source: &str, quiet: bool, digests: bool) -> Result<Format, Failure> {
     Ok(Format::parse(source, table)?)
 }
 
-struct View {
-    long_ids: bool,
+pub(super) struct View {
+    pub(super) long_ids: bool,
     /// A row for each digest, also of repositories without a tag.
-    all_digests: bool,
-    digests: bool,
-    now: jiff::Timestamp,
-    zone: jiff::tz::TimeZone,
+    pub(super) all_digests: bool,
+    pub(super) digests: bool,
+    pub(super) now: jiff::Timestamp,
+    pub(super) zone: jiff::tz::TimeZone,
 }
 
 impl View {
     /// A row for each tag (and each of its digests where they are shown), then for what has none.
-    fn rows(&self, image: &ImageSummary) -> Vec<Row> {
+    pub(super) fn rows(&self, image: &ImageSummary) -> Vec<Row> {
         if image.tags.is_empty() && image.digests.is_empty() {
             return vec![self.row(image, "<none>", "<none>", "<none>")];
         }

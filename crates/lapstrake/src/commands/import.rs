@@ -1,9 +1,11 @@
 //! `import`: a file system archive becomes an image.
 
-use super::{Cmd, platform};
+use super::{Cmd, block_on, platform};
 use crate::args::{Arity, Flag};
-use crate::cli::Invocation;
+use crate::cli::{Invocation, now};
 use crate::failure::{Failure, io_text};
+use crate::ui::output::Stream;
+use crate::ui::progress::Progress;
 use lapstrake_engine::ops::{self, ImportRequest, ImportSource};
 use std::fs::File;
 use std::io::Read;
@@ -32,40 +34,48 @@ pub(super) static COMMAND: Cmd = Cmd {
 
 fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     let matches = invocation.matches;
-    let request = ImportRequest {
-        source: source(matches.required(0), invocation.program)?,
-        reference: matches
-            .arg(1)
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned),
-        changes: matches.list("change"),
-        message: matches.owned("message").unwrap_or_default(),
-        platform: platform(matches)?,
+    let typed = matches.required(0);
+    let request = |source| -> Result<_, Failure> {
+        Ok(ImportRequest {
+            source,
+            reference: matches
+                .arg(1)
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned),
+            changes: matches.list("change"),
+            message: matches.owned("message").unwrap_or_default(),
+            platform: platform(matches)?,
+        })
     };
-    let id = ops::import(invocation.engine, request)?;
+    let id = if typed.starts_with("http://") || typed.starts_with("https://") {
+        let progress = Progress::new(invocation.output, Stream::Out, false, now);
+        let request = request(stream(std::io::empty()))?;
+        block_on(ops::import_url(
+            invocation.engine,
+            typed,
+            request,
+            &progress,
+        ))?
+    } else {
+        ops::import(invocation.engine, request(source(typed)?)?)?
+    };
     invocation.output.line(id.as_ref());
     Ok(0)
 }
 
-/// A file's history says `-` for its name, as docker's does.
-fn source(typed: &str, program: &str) -> Result<ImportSource, Failure> {
-    if typed.starts_with("http://") || typed.starts_with("https://") {
-        return Err(Failure::new(format!(
-            "cannot import from {typed}: addresses are not supported"
-        ))
-        .with_hint(format!(
-            "fetch it first: `curl -fL {typed} | {program} import -`"
-        )));
+fn source(typed: &str) -> Result<ImportSource, Failure> {
+    if typed == "-" {
+        return Ok(stream(std::io::stdin()));
     }
-    let reader: Box<dyn Read + Send> = if typed == "-" {
-        Box::new(std::io::stdin())
-    } else {
-        let file = File::open(typed)
-            .map_err(|error| Failure::new(format!("open {typed}: {}", io_text(&error))))?;
-        Box::new(file)
-    };
-    Ok(ImportSource::Stream {
-        reader,
+    let file = File::open(typed)
+        .map_err(|error| Failure::new(format!("open {typed}: {}", io_text(&error))))?;
+    Ok(stream(file))
+}
+
+/// A file's history says `-` for its name, as docker's does.
+fn stream(reader: impl Read + Send + 'static) -> ImportSource {
+    ImportSource::Stream {
+        reader: Box::new(reader),
         name: "-".to_owned(),
-    })
+    }
 }

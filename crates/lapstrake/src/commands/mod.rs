@@ -1,18 +1,26 @@
 //! One file per command: parse → request → one operation of the engine → render.
 
+mod build;
+mod builder;
+mod buildx;
 mod commit;
+mod copy;
 mod create;
+mod export;
 mod history;
 mod images;
+mod images_tree;
 mod import;
 mod info;
 mod inspect;
 mod inspect_one;
 mod kill;
+mod load;
 mod login;
 mod logout;
 mod logs;
 mod pause;
+mod prune;
 mod ps;
 mod pull;
 mod push;
@@ -23,6 +31,8 @@ mod run;
 mod run_env;
 mod run_flags;
 mod run_request;
+mod save;
+mod search;
 mod start;
 mod stop;
 mod system_check;
@@ -81,9 +91,14 @@ const fn group(name: &'static str, group: &'static Group<Run>) -> Entry<Run> {
 pub(crate) static ROOT: Group<Run> = Group {
     about: "Images and containers, compatible with docker, without a daemon",
     entries: &[
+        leaf("build", &build::COMMAND),
+        group("builder", &BUILDER),
+        group("buildx", &BUILDX),
         leaf("commit", &commit::COMMAND),
         group("container", &CONTAINER),
+        leaf("copy", &copy::COMMAND),
         leaf("create", &create::COMMAND),
+        leaf("export", &export::COMMAND),
         leaf("history", &history::COMMAND),
         group("image", &IMAGE),
         leaf("images", &images::COMMAND),
@@ -91,6 +106,7 @@ pub(crate) static ROOT: Group<Run> = Group {
         leaf("info", &info::COMMAND),
         leaf("inspect", &inspect::COMMAND),
         leaf("kill", &kill::COMMAND),
+        leaf("load", &load::COMMAND),
         leaf("login", &login::COMMAND),
         leaf("logout", &logout::COMMAND),
         leaf("logs", &logs::COMMAND),
@@ -102,26 +118,58 @@ pub(crate) static ROOT: Group<Run> = Group {
         leaf("rm", &rm::COMMAND),
         leaf("rmi", &rmi::COMMAND),
         leaf("run", &run::COMMAND),
+        leaf("save", &save::COMMAND),
+        leaf("search", &search::COMMAND),
         leaf("start", &start::COMMAND),
         leaf("stop", &stop::COMMAND),
         group("system", &SYSTEM),
         leaf("tag", &tag::COMMAND),
         leaf("unpause", &unpause::COMMAND),
         leaf("version", &version::COMMAND),
+        group("volume", &VOLUME),
         leaf("wait", &wait::COMMAND),
+    ],
+};
+
+static BUILDER: Group<Run> = Group {
+    about: "Manage builds",
+    entries: &[
+        leaf("build", &build::COMMAND),
+        leaf("du", &builder::DU),
+        leaf("prune", &builder::PRUNE),
+    ],
+};
+
+static BUILDX: Group<Run> = Group {
+    about: "Extended build capabilities with BuildKit",
+    entries: &[
+        alias("build", &["b"], &build::BUILDX),
+        leaf("create", &buildx::CREATE),
+        leaf("du", &builder::DU),
+        leaf("inspect", &buildx::INSPECT),
+        leaf("ls", &buildx::LS),
+        leaf("prune", &builder::PRUNE),
+        leaf("rm", &buildx::RM),
+        leaf("stop", &buildx::STOP),
+        leaf("use", &buildx::USE),
+        leaf("version", &buildx::VERSION),
     ],
 };
 
 static IMAGE: Group<Run> = Group {
     about: "Manage images",
     entries: &[
+        leaf("build", &build::COMMAND),
         leaf("history", &history::COMMAND),
         leaf("import", &import::COMMAND),
         leaf("inspect", &inspect_one::IMAGE),
+        leaf("load", &load::COMMAND),
         alias("ls", &["list"], &images::COMMAND),
+        leaf("prune", &prune::IMAGE),
         leaf("pull", &pull::COMMAND),
         leaf("push", &push::COMMAND),
         alias("rm", &["remove"], &rmi::COMMAND),
+        leaf("save", &save::COMMAND),
         leaf("tag", &tag::COMMAND),
     ],
 };
@@ -131,11 +179,13 @@ static CONTAINER: Group<Run> = Group {
     entries: &[
         leaf("commit", &commit::COMMAND),
         leaf("create", &create::COMMAND),
+        leaf("export", &export::COMMAND),
         leaf("inspect", &inspect_one::CONTAINER),
         leaf("kill", &kill::COMMAND),
         leaf("logs", &logs::COMMAND),
         alias("ls", &["list", "ps"], &ps::COMMAND),
         leaf("pause", &pause::COMMAND),
+        leaf("prune", &prune::CONTAINER),
         alias("rm", &["remove"], &rm::COMMAND),
         leaf("run", &run::COMMAND),
         leaf("start", &start::COMMAND),
@@ -151,7 +201,13 @@ static SYSTEM: Group<Run> = Group {
         leaf("check", &system_check::COMMAND),
         leaf("df", &system_df::COMMAND),
         leaf("info", &info::COMMAND),
+        leaf("prune", &prune::SYSTEM),
     ],
+};
+
+static VOLUME: Group<Run> = Group {
+    about: "Manage volumes",
+    entries: &[leaf("prune", &prune::VOLUME)],
 };
 
 static REGISTRY: Group<Run> = Group {

@@ -8,7 +8,7 @@ use crate::ui::format::{Format, Listing, Row};
 use crate::ui::template::Value;
 use crate::ui::text::{ellipsis, short_id};
 use crate::ui::units;
-use lapstrake_engine::container::{Record, State, Status};
+use lapstrake_engine::container::{Record, State, Status, network_name};
 use lapstrake_engine::ops::{self, ContainerRow, ListContainers};
 
 pub(super) static COMMAND: Cmd = Cmd {
@@ -45,7 +45,7 @@ const TABLE: &str = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{
 const TABLE_WITH_SIZE: &str = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t\
     {{.Status}}\t{{.Ports}}\t{{.Names}}\t{{.Size}}";
 
-const LISTING: Listing = Listing {
+pub(super) const LISTING: Listing = Listing {
     go_type: "*formatter.ContainerContext",
     columns: &[
         ("Command", "COMMAND"),
@@ -113,14 +113,14 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     Ok(0)
 }
 
-struct View {
-    whole: bool,
-    now: jiff::Timestamp,
-    zone: jiff::tz::TimeZone,
+pub(super) struct View {
+    pub(super) whole: bool,
+    pub(super) now: jiff::Timestamp,
+    pub(super) zone: jiff::tz::TimeZone,
 }
 
 impl View {
-    fn row(&self, row: &ContainerRow) -> Row {
+    pub(super) fn row(&self, row: &ContainerRow) -> Row {
         let record = &row.container.record;
         let id = record.id.to_string();
         let created: Option<jiff::Timestamp> = record.created.parse().ok();
@@ -159,7 +159,7 @@ impl View {
             .set("LocalVolumes", volumes.to_string())
             .set("Mounts", self.mounts(record))
             .set("Names", record.name.as_str())
-            .set("Networks", record.host_config.network_mode.as_str())
+            .set("Networks", network_name(&record.host_config))
             .set("Platform", Value::Nil)
             .set("Ports", "")
             .set(

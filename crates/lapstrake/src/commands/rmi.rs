@@ -1,11 +1,13 @@
 //! `rmi`, `image rm`: names away, and images that lose their last one.
 
 use super::Cmd;
-use crate::args::{Arity, Flag};
+use super::prune::DRY_RUN;
+use crate::args::{Arity, Flag, Kind};
 use crate::cli::Invocation;
 use crate::failure::Failure;
 use lapstrake_engine::ErrorKind;
 use lapstrake_engine::ops::{self, Removed, RmiRequest};
+use lapstrake_engine::spec::Platform;
 
 pub(super) static COMMAND: Cmd = Cmd {
     usage: "[OPTIONS] IMAGE [IMAGE...]",
@@ -13,8 +15,15 @@ pub(super) static COMMAND: Cmd = Cmd {
     long: "",
     aliases: &["image rm", "image remove", "rmi"],
     flags: &[
+        DRY_RUN,
         Flag::bool("force", "Force removal of the image").short('f'),
         Flag::bool("no-prune", "Do not delete untagged parents"),
+        Flag::new(
+            "platform",
+            Kind::Strings,
+            "Remove only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \
+             \"linux/amd64\")",
+        ),
     ],
     arity: Arity::AtLeast(1),
     interspersed: true,
@@ -24,6 +33,7 @@ pub(super) static COMMAND: Cmd = Cmd {
 fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     let matches = invocation.matches;
     let force = matches.is("force");
+    let platforms = platforms(&matches.list("platform"))?;
     let mut failures = Vec::new();
     let mut only_missing = true;
     for image in &matches.args {
@@ -31,11 +41,13 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
             image: image.clone(),
             force,
             prune: !matches.is("no-prune"),
+            dry_run: matches.is("dry-run"),
+            platforms: platforms.clone(),
         };
         match ops::rmi(invocation.engine, &request) {
             Ok(removed) => removed
                 .iter()
-                .for_each(|line| invocation.output.line(&shown(line))),
+                .for_each(|line| invocation.output.line(&said(line, request.dry_run))),
             Err(error) => {
                 only_missing &= error.kind() == ErrorKind::NotFound;
                 failures.push(Failure::from(error));
@@ -53,7 +65,23 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     Err(failure)
 }
 
-fn shown(removed: &Removed) -> String {
+fn platforms(given: &[String]) -> Result<Vec<Platform>, Failure> {
+    let parsed = given.iter().map(|text| Platform::parse(text));
+    parsed
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::new(error.to_string()))
+}
+
+fn said(removed: &Removed, dry_run: bool) -> String {
+    match removed {
+        Removed::Untagged(name) if dry_run => format!("Would untag: {}", name.familiar()),
+        Removed::Deleted(digest) if dry_run => format!("Would delete: {digest}"),
+        _ => shown(removed),
+    }
+}
+
+/// A line of the answer.
+pub(super) fn shown(removed: &Removed) -> String {
     match removed {
         Removed::Untagged(name) => format!("Untagged: {}", name.familiar()),
         Removed::Deleted(digest) => format!("Deleted: {digest}"),

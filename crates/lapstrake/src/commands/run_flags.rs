@@ -254,11 +254,11 @@ const PULL_BEFORE_RUNNING: Flag = Flag::text(
 )
 .default("missing");
 
-fn check_host(value: &str) -> Result<(), String> {
+pub(super) fn check_host(value: &str) -> Result<(), String> {
     extra_host(value).map(drop)
 }
 
-/// `host:ip` of `host:ip` or `host=ip`; the address may be in brackets.
+/// `host:ip` of `host:ip` or `host=ip`; the address may be in brackets, or `host-gateway`: the host.
 pub(super) fn extra_host(value: &str) -> Result<String, String> {
     let split = value.split_once('=').or_else(|| value.split_once(':'));
     let (name, address) = split
@@ -268,7 +268,7 @@ pub(super) fn extra_host(value: &str) -> Result<String, String> {
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
     let address = bare.unwrap_or(address);
-    if address.parse::<std::net::IpAddr>().is_err() {
+    if address != "host-gateway" && address.parse::<std::net::IpAddr>().is_err() {
         let shown = crate::args::go_quote(address);
         return Err(format!("invalid IP address in add-host: {shown}"));
     }
@@ -347,7 +347,7 @@ fn check_sysctl(value: &str) -> Result<(), String> {
     Err(format!("sysctl '{value}' is not allowed"))
 }
 
-fn check_swap(value: &str) -> Result<(), String> {
+pub(super) fn check_swap(value: &str) -> Result<(), String> {
     if value == "-1" {
         Ok(())
     } else {
@@ -355,7 +355,7 @@ fn check_swap(value: &str) -> Result<(), String> {
     }
 }
 
-fn check_ulimit(value: &str) -> Result<(), String> {
+pub(super) fn check_ulimit(value: &str) -> Result<(), String> {
     ulimit(value).map(drop)
 }
 

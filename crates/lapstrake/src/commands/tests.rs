@@ -168,9 +168,9 @@ fn usage_errors() {
             ),
         ),
         (
-            "nope",
+            "nonsense",
             1,
-            "docker: unknown command: docker nope\n\nRun 'docker --help' for more information\n"
+            "docker: unknown command: docker nonsense\n\nRun 'docker --help' for more information\n"
                 .to_owned(),
         ),
         (
@@ -180,7 +180,7 @@ fn usage_errors() {
                 "docker: unknown command: docker container import",
                 "docker container",
                 "docker container",
-            ),
+            ) + "hint: did you mean `docker import`?\n",
         ),
         (
             "--nope",

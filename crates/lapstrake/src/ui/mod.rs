@@ -1,5 +1,6 @@
 //! What people see: tables, sizes, ages, templates, progress, and the one place that writes.
 
+pub(crate) mod build;
 pub(crate) mod document;
 pub(crate) mod format;
 pub(crate) mod output;

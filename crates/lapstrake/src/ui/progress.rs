@@ -56,7 +56,7 @@ impl<'a> Progress<'a> {
 }
 
 /// The width of the terminal behind a stream.
-fn columns(stream: Stream) -> usize {
+pub(crate) fn columns(stream: Stream) -> usize {
     let size = match stream {
         Stream::Out => rustix::termios::tcgetwinsize(rustix::stdio::stdout()),
         Stream::Err => rustix::termios::tcgetwinsize(rustix::stdio::stderr()),
@@ -89,8 +89,16 @@ pub(crate) struct Screen {
     lines: BTreeMap<String, usize>,
     /// The last state of each layer and when it was drawn.
     last: BTreeMap<String, (String, i64)>,
-    /// Whether layers are being sent rather than fetched.
-    pushing: bool,
+    /// What is being done with layers.
+    work: Work,
+}
+
+/// What is being done with layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Pull,
+    Push,
+    Load,
 }
 
 impl Screen {
@@ -100,7 +108,7 @@ impl Screen {
             style,
             lines: BTreeMap::new(),
             last: BTreeMap::new(),
-            pushing: false,
+            work: Work::Pull,
         }
     }
 
@@ -109,9 +117,22 @@ impl Screen {
         if let Event::Layer(layer) = event {
             return self.layer(layer, now_ms);
         }
-        self.pushing |= matches!(event, Event::PushStarted { .. });
+        if matches!(event, Event::Build(_) | Event::BuildContext { .. }) {
+            return String::new();
+        }
+        match event {
+            Event::PushStarted { .. } | Event::CopyStarted { away: true, .. } => {
+                self.work = Work::Push;
+            }
+            Event::LoadStarted => {
+                self.work = Work::Load;
+                return String::new();
+            }
+            Event::Fetching { done, total } => return self.fetching(*done, *total, now_ms),
+            _ => {}
+        }
         let line = sentence(event);
-        if self.style == Style::Quiet && !matches!(event, Event::Warning { .. }) {
+        if self.style == Style::Quiet && !is_result(event) {
             return String::new();
         }
         // Lines of layers above a sentence are history: they are not redrawn.
@@ -122,7 +143,9 @@ impl Screen {
 
     fn layer(&mut self, event: &LayerEvent, now_ms: i64) -> String {
         let id = event.digest.short().to_owned();
-        let (status, moving) = status(&event.state, self.pushing);
+        let Some((status, moving)) = status(&event.state, self.work) else {
+            return String::new();
+        };
         match self.style {
             Style::Quiet => String::new(),
             Style::Plain => {
@@ -142,6 +165,20 @@ impl Screen {
                 self.draw(&id, &format!("{id}: {status} {bar}"))
             }
         }
+    }
+
+    /// A download that is no layer has a line that is written over by what comes next.
+    fn fetching(&mut self, done: u64, total: u64, now_ms: i64) -> String {
+        const ID: &str = "";
+        let Style::Terminal(columns) = self.style else {
+            return String::new();
+        };
+        let finished = done == total;
+        if self.is_too_soon(ID, "Importing", now_ms, finished) {
+            return String::new();
+        }
+        let end = if finished { "\n" } else { "\r" };
+        format!("\x1b[2K\rImporting {}{end}", bar(done, total, columns))
     }
 
     /// Whether the layer is in this state already.
@@ -175,6 +212,17 @@ impl Screen {
         out.push_fmt(format_args!("\x1b[{up}A\x1b[2K\r{text}\r\x1b[{up}B"));
         out
     }
+}
+
+/// Whether a sentence is shown however quiet it is to be.
+fn is_result(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Warning { .. }
+            | Event::Renamed { .. }
+            | Event::Loaded { .. }
+            | Event::LoadedId { .. }
+    )
 }
 
 /// An event that is a line of its own.
@@ -211,12 +259,34 @@ fn sentence(event: &Event) -> String {
         }
         Event::Warning { text } if text.starts_with("WARNING") => text.clone(),
         Event::Warning { text } => format!("WARNING: {text}"),
-        Event::Layer(_) => String::new(),
+        Event::Renamed { reference, id } => format!(
+            "The image {} already exists, renaming the old one with ID {id} to empty string",
+            reference.familiar()
+        ),
+        Event::Loaded { reference } => format!("Loaded image: {}", reference.familiar()),
+        Event::LoadedId { id } => format!("Loaded image ID: {id}"),
+        Event::CopyStarted { from, to, .. } => format!("Copying {from} to {to}"),
+        Event::FetchStarted { url } => format!("Downloading from {url}"),
+        Event::Layer(_)
+        | Event::Build(_)
+        | Event::BuildContext { .. }
+        | Event::LoadStarted
+        | Event::Fetching { .. } => String::new(),
     }
 }
 
-/// The words for a state, and how far it is when it moves.
-fn status(state: &LayerState, pushing: bool) -> (String, Option<(u64, u64)>) {
+/// The words for a state, and how far it is when it moves; none for a state that is not shown.
+fn status(state: &LayerState, work: Work) -> Option<(String, Option<(u64, u64)>)> {
+    match (work, state) {
+        (Work::Load, LayerState::Downloading { done, total }) => {
+            Some(("Loading layer".to_owned(), Some((*done, *total))))
+        }
+        (Work::Load, _) => None,
+        (_, state) => Some(transfer_status(state, work == Work::Push)),
+    }
+}
+
+fn transfer_status(state: &LayerState, pushing: bool) -> (String, Option<(u64, u64)>) {
     let moving = |done: u64, total: u64| (done > 0 || total > 0).then_some((done, total));
     match state {
         LayerState::Queued if pushing => ("Preparing".to_owned(), None),

@@ -194,3 +194,60 @@ fn other_sentences() {
         assert_eq!(render(Style::Plain, std::slice::from_ref(&event)), expected);
     }
 }
+
+#[test]
+fn lines_of_a_load() {
+    let (id, old) = (short("a"), Digest::sha256(b"old"));
+    let reference = Reference::parse("app:1").unwrap();
+    let events = [
+        Event::LoadStarted,
+        layer("a", LayerState::Queued),
+        layer("a", LayerState::Downloading { done: 2, total: 2 }),
+        layer("a", LayerState::PullComplete),
+        Event::Renamed {
+            reference: reference.clone(),
+            id: old.clone(),
+        },
+        Event::Loaded { reference },
+        Event::LoadedId { id: old.clone() },
+    ];
+    let results = format!(
+        "The image app:1 already exists, renaming the old one with ID {old} to empty string\n\
+         Loaded image: app:1\nLoaded image ID: {old}\n"
+    );
+    assert_eq!(render(Style::Plain, &events), results);
+    assert_eq!(render(Style::Quiet, &events), results);
+    let expected = format!("\n\x1b[1A\x1b[2K\r{id}: Loading layer       2B/2B\r\x1b[1B{results}");
+    assert_eq!(render(Style::Terminal(80), &events), expected);
+}
+
+#[test]
+fn lines_of_a_download() {
+    let events = [
+        Event::FetchStarted {
+            url: "http://x/y.tar".to_owned(),
+        },
+        Event::Fetching { done: 1, total: 2 },
+        Event::Fetching { done: 2, total: 2 },
+    ];
+    let sentence = "Downloading from http://x/y.tar\n";
+    assert_eq!(render(Style::Plain, &events), sentence);
+    let expected =
+        format!("{sentence}\x1b[2K\rImporting       1B/2B\r\x1b[2K\rImporting       2B/2B\n");
+    assert_eq!(render(Style::Terminal(80), &events), expected);
+}
+
+#[test]
+fn lines_of_a_copy() {
+    let started = |away| Event::CopyStarted {
+        from: "store:a".to_owned(),
+        to: "oci:b".to_owned(),
+        away,
+    };
+    let id = short("a");
+    for (away, word) in [(true, "Preparing"), (false, "Pulling fs layer")] {
+        let events = [started(away), layer("a", LayerState::Queued)];
+        let expected = format!("Copying store:a to oci:b\n{id}: {word}\n");
+        assert_eq!(render(Style::Plain, &events), expected);
+    }
+}
