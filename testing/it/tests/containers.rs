@@ -51,7 +51,7 @@ impl Engine {
     }
 
     /// The process that watches over a running container.
-    fn monitor(&self, id: &str) -> Pid {
+    pub(crate) fn monitor(&self, id: &str) -> Pid {
         let pid = self.0.ok(&["inspect", "-f", "{{.State.Pid}}", id]);
         let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap();
         let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));

@@ -12,6 +12,8 @@
     reason = "a test of time and processes: it reads clocks and its own settings"
 )]
 
+mod build;
+
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -633,4 +635,45 @@ fn privileged_a_run_that_comes_to_nothing_leaves_no_monitor() {
     });
     lap.ok(&["rm", "taken"]);
     assert_whole(&lap, "a name that is taken");
+}
+
+#[test]
+fn privileged_a_killed_commit_lets_the_container_go_on() {
+    let Some(lap) = lap_with_busybox() else {
+        return;
+    };
+    let [image, program, _] = SLEEP;
+    let fill = "dd if=/dev/zero of=/large bs=1M count=64 2>/dev/null; exec sleep 9999";
+    let script = [
+        "run",
+        "-d",
+        "--network=none",
+        image,
+        program,
+        "sh",
+        "-c",
+        fill,
+    ];
+    let id = lap.ok(&script);
+    let id = id.trim();
+    let size = || lap.ok(&["ps", "-s", "--format", "{{.Size}}"]);
+    eventually("the file is there", || size().starts_with("67.1MB"));
+    let paused = || {
+        lap.ok(&["ps", "--format", "{{.Status}}"])
+            .contains("Paused")
+    };
+    let mut seen = false;
+    for _ in 0..20 {
+        let mut commit = start(&lap, &["commit", id]);
+        let until = Instant::now() + Duration::from_secs(5);
+        while !paused() && commit.try_wait().unwrap().is_none() && Instant::now() < until {}
+        seen |= kill(commit, Signal::KILL);
+        eventually("it goes on", || !paused());
+        if seen {
+            break;
+        }
+    }
+    assert!(seen, "no commit was killed while the container stood still");
+    lap.ok(&["rm", "-f", id]);
+    assert_whole(&lap, "a killed commit");
 }

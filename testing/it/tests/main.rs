@@ -2,9 +2,12 @@
 //! The integration tests, one binary: the crates against each other, and the built `lap`.
 
 mod bad_input;
+mod build_corpus;
 mod compat;
 mod containers;
 mod crash;
+mod files;
+mod prune_search;
 mod registry;
 mod run;
 mod surface;

@@ -165,7 +165,7 @@ fn privileged_signals_reach_a_container_with_a_terminal() {
 fn privileged_inspect_leads_to_a_containers_files() {
     let engine = Engine::new();
     let script = "echo kept > /file; sleep 100";
-    let id = engine.detached(&["box", "sh", "-c", script]);
+    let id = engine.detached(&["--network=none", "box", "sh", "-c", script]);
     let folder = |role: &str| {
         let format = format!("{{{{.GraphDriver.Data.{role}}}}}");
         engine
@@ -191,4 +191,55 @@ fn privileged_inspect_leads_to_a_containers_files() {
     let addresses = "{{.NetworkSettings.IPAddress}}-{{range .NetworkSettings.Networks}}\
                      {{.Gateway}}{{.GlobalIPv6Address}}{{end}}";
     assert_eq!(engine.0.ok(&["inspect", "-f", addresses, &id]), "-\n");
+}
+
+#[test]
+fn privileged_containers_meet_on_the_bridge() {
+    let engine = Engine::new();
+    let id = engine.detached(&[
+        "box", "busybox", "nc", "-ll", "-p", "80", "-e", "echo", "hello",
+    ]);
+    let inspect = |format: &str| {
+        let text = engine.0.ok(&["inspect", "-f", format, &id]);
+        text.trim().to_owned()
+    };
+    let address = inspect("{{.NetworkSettings.IPAddress}}");
+    assert_eq!(
+        inspect("{{.NetworkSettings.Networks.bridge.IPAddress}}"),
+        address
+    );
+    assert_eq!(inspect("{{.HostConfig.NetworkMode}}"), "default");
+    let listed = engine
+        .0
+        .ok(&["ps", "--filter=network=bridge", "--format={{.Networks}}"]);
+    assert_eq!(listed, "bridge\n");
+    let words = ["run", "--rm", "--hostname=me", "box"];
+    wait_until("the answer", || {
+        let words = [&words[..], &["busybox", "nc", "-w", "1", &address, "80"]].concat();
+        engine.0.run(&words).stdout == "hello\n"
+    });
+    let hosts = engine.0.ok(&[&words[..], &["cat", "/etc/hosts"]].concat());
+    assert!(hosts.ends_with("\tme\n"), "{hosts}");
+    let none = engine.0.ok(&[
+        "run",
+        "--rm",
+        "--network=none",
+        "box",
+        "busybox",
+        "ls",
+        "/sys/class/net",
+    ]);
+    assert!(!none.contains("eth0"), "{none}");
+
+    // Its monitor killed, the container goes, and with it its address.
+    let port = format!(
+        "lap{:08x}",
+        address.parse::<std::net::Ipv4Addr>().unwrap().to_bits()
+    );
+    let port = std::path::Path::new("/sys/class/net").join(port);
+    assert!(port.exists());
+    let monitor = engine.monitor(&id);
+    kill_process(monitor, Signal::KILL).unwrap();
+    wait_until("the address", || !port.exists());
+    assert_eq!(inspect("{{.NetworkSettings.IPAddress}}"), "");
 }

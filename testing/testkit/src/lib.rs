@@ -5,6 +5,7 @@
 //!   unpacking must give.
 //! - [`TestRegistry`] is the embedded registry on a free port; its [`Faults`] break answers and
 //!   count bytes.
+//! - [`builds`] compares what engines make of Dockerfiles.
 //! - [`Cli`] runs a `lap` with nothing of the tester's environment.
 //!
 //! The contract of endpoints is `lapstrake_image::contract`, the endpoint in memory
@@ -20,6 +21,7 @@
     reason = "for tests alone: what goes wrong here should fail the test on the spot"
 )]
 
+pub mod builds;
 mod cli;
 mod directory;
 mod faults;

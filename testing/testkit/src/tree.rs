@@ -89,7 +89,7 @@ impl Tree {
         self.remove_below(path);
     }
 
-    fn remove_below(&mut self, path: &str) {
+    pub(crate) fn remove_below(&mut self, path: &str) {
         let below = format!("{path}/");
         self.nodes.retain(|other, _| !other.starts_with(&below));
     }

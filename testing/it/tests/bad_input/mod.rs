@@ -2,6 +2,7 @@
 //! or a hint, the right exit status, bounded time and memory, and leaves a store that is whole.
 
 mod bombs;
+mod builds;
 mod configuration;
 mod content;
 mod disk;
