@@ -68,7 +68,7 @@ enum Piece {
 }
 
 impl Dockerfile {
-    /// Reads [`crate::parse`]'s nodes as instructions in stages. What the checks of single
+    /// Reads [`crate::parse()`]'s nodes as instructions in stages. What the checks of single
     /// instructions find is left in [`Dockerfile::warnings`]; wrong check options in the file are
     /// an error.
     pub fn interpret(syntax: &Syntax) -> Result<Self, ParseError> {

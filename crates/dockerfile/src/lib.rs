@@ -1,6 +1,6 @@
 //! Dockerfiles: text to instructions, words, ignore patterns, lint rules. Pure.
 //!
-//! Three steps, each a function of its input: [`parse`] turns bytes into nodes (directives,
+//! Three steps, each a function of its input: [`parse()`] turns bytes into nodes (directives,
 //! continuation lines, here-documents), [`Dockerfile::interpret`] turns nodes into typed
 //! instructions in stages, and [`words`] replaces variables when the planner knows their values.
 //! Beside them stand the matcher of `.dockerignore` ([`ignore`]) and the checks ([`lint`]).
