@@ -1,5 +1,6 @@
 //! The bytes of a blob from an offset on, whatever the server makes of that.
 
+use super::buffers;
 use super::call::Call;
 use super::failure::{Doing, Failure, LostKind};
 use super::remote::Remote;
@@ -14,6 +15,9 @@ use reqwest::header::{CONTENT_RANGE, RANGE};
 use reqwest::{Method, Response, StatusCode, Url};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
+
+/// A body longer than this would fill a connection's buffer.
+const LARGE_BYTES: u64 = 1 << 20;
 
 /// Opens a blob at an offset.
 pub(super) async fn open(
@@ -123,6 +127,9 @@ fn body(
     idle: Duration,
 ) -> BlobStream {
     let left = desc.size.saturating_sub(offset);
+    if let Some(peer) = response.remote_addr().filter(|_peer| left > LARGE_BYTES) {
+        buffers::bound(peer);
+    }
     let since = Instant::now();
     let body = Body {
         response,

@@ -9,6 +9,7 @@
 //! waited for. A blob whose body breaks is the consumer's to ask for again at an offset.
 
 mod blob;
+mod buffers;
 mod call;
 mod etc_hosts;
 mod failure;
