@@ -8,6 +8,7 @@ use crate::graph::ImageWanted;
 use crate::sandbox::SecretBytes;
 use lapstrake_snapshot::Layer;
 use lapstrake_spec::Digest;
+use rustix::fs::{FileType, Stat};
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -92,6 +93,54 @@ pub struct Metadata {
     pub links: u64,
     /// What tells it from every other file, when that is known.
     pub identity: Option<FileIdentity>,
+}
+
+impl Metadata {
+    /// What the kernel says of a file.
+    pub(crate) fn of(stat: &Stat) -> Self {
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => FileKind::Directory,
+            FileType::Symlink => FileKind::Symlink,
+            FileType::CharacterDevice => FileKind::CharDevice,
+            FileType::BlockDevice => FileKind::BlockDevice,
+            FileType::Fifo => FileKind::Fifo,
+            FileType::Socket => FileKind::Socket,
+            _ => FileKind::File,
+        };
+        Self {
+            kind,
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            size: match kind {
+                FileKind::File => u64::try_from(stat.st_size).unwrap_or(0),
+                _ => 0,
+            },
+            modified: time(stat.st_mtime, stat.st_mtime_nsec),
+            device: (
+                rustix::fs::major(stat.st_rdev),
+                rustix::fs::minor(stat.st_rdev),
+            ),
+            links: widened(stat.st_nlink),
+            identity: Some(FileIdentity {
+                device: stat.st_dev,
+                inode: stat.st_ino,
+                changed: time(stat.st_ctime, stat.st_ctime_nsec),
+            }),
+        }
+    }
+}
+
+/// The field has another width on another architecture.
+fn widened(number: impl TryInto<u64>) -> u64 {
+    number.try_into().unwrap_or(u64::MAX)
+}
+
+fn time(seconds: i64, nanoseconds: impl TryInto<u32>) -> Time {
+    Time {
+        seconds,
+        nanoseconds: nanoseconds.try_into().unwrap_or(0),
+    }
 }
 
 /// What a file is.

@@ -55,6 +55,7 @@ mod logs;
 mod names;
 mod remove;
 mod rename;
+mod role;
 mod session;
 
 pub use attach::{DEFAULT_DETACH_KEYS, Outcome, Pump, parse_detach_keys};

@@ -4,9 +4,9 @@ use crate::containers::Containers;
 use crate::error::{Context, Error, Result};
 use crate::frame::Frame;
 use crate::home::{self, Home};
-use crate::lower::DEFAULT_PATH;
 use crate::monitor;
 use crate::record::{ContainerId, Record, Status};
+use crate::role;
 use crate::session::{Answer, Output, Polled, Session, StartOptions};
 use lapstrake_runtime::signal;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -14,17 +14,12 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::Stdio;
 use std::time::Duration;
 
 /// How long a container may take to stop when nobody says.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the kernel may take to end a killed container.
 const KILL_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Descriptors from this one on are nobody's standard streams.
-const FIRST_INHERITED: i32 = 3;
 
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
@@ -84,33 +79,8 @@ pub(crate) fn prepare(
 /// Executes this program again as the monitor, connected by its standard input.
 fn spawn_monitor(args: &[OsString]) -> Result<UnixStream> {
     let (ours, theirs) = UnixStream::pair().context(|| "starting the monitor".to_owned())?;
-    spawn_role(monitor::ROLE, args, OwnedFd::from(theirs))?;
+    role::spawn(monitor::ROLE, args, OwnedFd::from(theirs))?;
     Ok(ours)
-}
-
-/// Executes this program again in one of its hidden roles, connected by its standard input.
-pub(crate) fn spawn_role(role: &str, args: &[OsString], socket: OwnedFd) -> Result<()> {
-    let context = || "starting the program's own process".to_owned();
-    // A pipe that this process was given must not be held open by a process that outlives it.
-    lapstrake_sys::process::close_on_exec_from(FIRST_INHERITED).context(context)?;
-    let program = lapstrake_runtime::protected_program().context(context)?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the role is this program again; this spawns it without a copy of the address space"
-    )]
-    let mut command = std::process::Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
-    command
-        .arg0("lap")
-        .arg(role)
-        .args(args)
-        .env_clear()
-        .env("PATH", DEFAULT_PATH)
-        .stdin(Stdio::from(socket))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    // It outlives this process as a rule; whoever adopts it reaps it.
-    drop(command.spawn().context(context)?);
-    Ok(())
 }
 
 pub(crate) fn attach(

@@ -2,6 +2,7 @@
 //! files.
 
 use crate::error::{Error, Result};
+use lapstrake_snapshot::View;
 
 /// The numbers of a process's owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,9 @@ pub struct Identity {
     /// Home folder, `/` when nobody says.
     pub home: String,
 }
+
+/// The longest passwd or group file of an image that is read.
+const FILE_LIMIT: u64 = 16 << 20;
 
 /// Highest number of a user or group.
 const ID_LIMIT: u32 = (1 << 31) - 1;
@@ -30,6 +34,15 @@ struct Group<'a> {
     name: &'a str,
     gid: u32,
     members: &'a str,
+}
+
+/// [`identify`] with the files of a tree.
+pub(crate) fn identify_in(view: &View, typed: &str, more: &[String]) -> Result<Identity> {
+    let read = |path| -> Result<String> {
+        let bytes = view.read(path, FILE_LIMIT)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    identify(typed, more, &read("/etc/passwd")?, &read("/etc/group")?)
 }
 
 /// Looks up `user[:group]` and the names or numbers in `more`. Unreadable files count as empty.

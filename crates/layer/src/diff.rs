@@ -263,19 +263,8 @@ impl<W: Write> Walk<'_, W> {
 
 fn metadata<'a>(name: &'a [u8], stat: &Stat, kind: u8, attributes: &'a Attributes) -> Metadata<'a> {
     Metadata {
-        name,
-        link: &[],
-        kind,
-        mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        size: 0,
-        mtime: Time {
-            seconds: stat.st_mtime,
-            nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or_default(),
-        },
-        device: (0, 0),
         xattrs: &attributes.carried,
+        ..Metadata::of(name, kind, stat)
     }
 }
 

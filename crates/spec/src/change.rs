@@ -439,7 +439,7 @@ fn health_command(command: &str) -> Result<Vec<String>, ChangeError> {
 }
 
 /// Joins a relative path to the directory before it and resolves `.` and `..`.
-fn join_clean(current: &str, path: &str) -> String {
+pub fn join_clean(current: &str, path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in current.split('/').chain(path.split('/')) {
         match part {

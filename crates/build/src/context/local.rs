@@ -1,9 +1,9 @@
 //! A directory of the host as a tree of sources.
 
-use crate::source::{FileIdentity, FileKind, Metadata, SourceEntry, SourceError, SourceTree, Time};
+use crate::source::{FileKind, Metadata, SourceEntry, SourceError, SourceTree};
 use lapstrake_dockerfile::ignore::{MatchInfo, Matcher};
 use lapstrake_sys::dir::{Dir, Kind};
-use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
@@ -115,7 +115,7 @@ impl LocalTree {
         let Some(name) = path.file_name() else {
             let stat = rustix::fs::fstat(&self.root)
                 .map_err(|error| self.failed("stat", path)(error.into()))?;
-            return Ok(Some(metadata(&stat)));
+            return Ok(Some(Metadata::of(&stat)));
         };
         let parent = path.parent().unwrap_or(Path::new(""));
         let Some(dir) = self
@@ -277,54 +277,8 @@ fn is_absent(error: &io::Error) -> bool {
 
 fn stat_at(dir: &Dir, name: &OsStr) -> io::Result<Option<Metadata>> {
     match rustix::fs::statat(dir, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(Some(metadata(&stat))),
+        Ok(stat) => Ok(Some(Metadata::of(&stat))),
         Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// What the kernel says of a file.
-pub(super) fn metadata(stat: &Stat) -> Metadata {
-    let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => FileKind::Directory,
-        FileType::Symlink => FileKind::Symlink,
-        FileType::CharacterDevice => FileKind::CharDevice,
-        FileType::BlockDevice => FileKind::BlockDevice,
-        FileType::Fifo => FileKind::Fifo,
-        FileType::Socket => FileKind::Socket,
-        _ => FileKind::File,
-    };
-    Metadata {
-        kind,
-        mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        size: match kind {
-            FileKind::File => u64::try_from(stat.st_size).unwrap_or(0),
-            _ => 0,
-        },
-        modified: time(stat.st_mtime, stat.st_mtime_nsec),
-        device: (
-            rustix::fs::major(stat.st_rdev),
-            rustix::fs::minor(stat.st_rdev),
-        ),
-        links: widened(stat.st_nlink),
-        identity: Some(FileIdentity {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            changed: time(stat.st_ctime, stat.st_ctime_nsec),
-        }),
-    }
-}
-
-/// The field has another width on another architecture.
-fn widened(number: impl TryInto<u64>) -> u64 {
-    number.try_into().unwrap_or(u64::MAX)
-}
-
-fn time(seconds: i64, nanoseconds: impl TryInto<u32>) -> Time {
-    Time {
-        seconds,
-        nanoseconds: nanoseconds.try_into().unwrap_or(0),
     }
 }

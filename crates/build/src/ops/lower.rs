@@ -1,12 +1,10 @@
 //! The merged tree of what a step stands on or reads.
 
 use super::path::{TreePath, bytes};
-use crate::source::{
-    Attributes, FileIdentity, FileKind, Metadata, SourceEntry, SourceError, SourceTree, Time,
-};
+use crate::source::{Attributes, Metadata, SourceEntry, SourceError, SourceTree};
 use lapstrake_snapshot::{Directory, Item, View};
 use lapstrake_sys::xattr;
-use rustix::fs::{FileType, Stat};
+use rustix::fs::Stat;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -122,52 +120,11 @@ fn is_carried(name: &[u8]) -> bool {
     !name.contains(&b'=') && !NOT_CARRIED.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// What a `stat` says.
+/// What a `stat` says, with the size as it is whatever the kind.
 pub(crate) fn metadata(stat: &Stat) -> Metadata {
     Metadata {
-        kind: kind(stat),
-        mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
         size: u64::try_from(stat.st_size).unwrap_or(0),
-        modified: time(stat.st_mtime, stat.st_mtime_nsec),
-        device: (
-            rustix::fs::major(stat.st_rdev),
-            rustix::fs::minor(stat.st_rdev),
-        ),
-        links: links(stat),
-        identity: Some(FileIdentity {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            changed: time(stat.st_ctime, stat.st_ctime_nsec),
-        }),
-    }
-}
-
-fn time(seconds: i64, nanoseconds: impl TryInto<u32>) -> Time {
-    Time {
-        seconds,
-        nanoseconds: nanoseconds.try_into().unwrap_or(0),
-    }
-}
-
-#[expect(
-    clippy::unnecessary_cast,
-    reason = "the field has 32 bits on some architectures"
-)]
-fn links(stat: &Stat) -> u64 {
-    stat.st_nlink as u64
-}
-
-fn kind(stat: &Stat) -> FileKind {
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => FileKind::Directory,
-        FileType::Symlink => FileKind::Symlink,
-        FileType::CharacterDevice => FileKind::CharDevice,
-        FileType::BlockDevice => FileKind::BlockDevice,
-        FileType::Fifo => FileKind::Fifo,
-        FileType::Socket => FileKind::Socket,
-        _ => FileKind::File,
+        ..Metadata::of(stat)
     }
 }
 

@@ -371,15 +371,5 @@ fn key_values(name: &str, pairs: &[KeyValue]) -> String {
 /// A path below a directory, absolute and without `.`, `..` and double slashes.
 pub(super) fn join(directory: &str, path: &str) -> String {
     let directory = if path.starts_with('/') { "" } else { directory };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in directory.split('/').chain(path.split('/')) {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
+    lapstrake_spec::change::join_clean(directory, path)
 }

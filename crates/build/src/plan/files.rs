@@ -80,12 +80,7 @@ impl<'a> Assembly<'a, '_> {
         planned: &Planned<'a>,
         from: &str,
     ) -> Result<(Tree, Vec<NodeId>), PlanErrorKind> {
-        let base = match planned.sources.get(from) {
-            Some(Ok(base)) => base,
-            Some(Err(kind)) => return Err(kind.clone()),
-            None => return Err(PlanErrorKind::FromVariable),
-        };
-        self.tree_of(current, base)
+        self.tree_of(current, planned.source(from)?)
             .ok_or_else(|| PlanErrorKind::CopyFromLater {
                 from: from.to_owned(),
                 stage: current.draft.label.clone(),

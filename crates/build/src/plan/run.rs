@@ -203,12 +203,7 @@ impl<'a> Assembly<'a, '_> {
         planned: &Planned<'a>,
         (from, target): (&str, Option<&str>),
     ) -> Result<(Tree, Vec<NodeId>), PlanErrorKind> {
-        let base = match planned.sources.get(from) {
-            Some(Ok(base)) => base,
-            Some(Err(kind)) => return Err(kind.clone()),
-            None => return Err(PlanErrorKind::FromVariable),
-        };
-        self.tree_of(current, base)
+        self.tree_of(current, planned.source(from)?)
             .ok_or_else(|| PlanErrorKind::MountFromLater {
                 from: from.to_owned(),
                 target: target.unwrap_or_default().to_owned(),

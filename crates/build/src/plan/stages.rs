@@ -49,6 +49,17 @@ pub(super) struct Planned<'a> {
     pub(super) sources: BTreeMap<String, Result<Base, PlanErrorKind>>,
 }
 
+impl Planned<'_> {
+    /// What a name of the instruction was resolved to.
+    pub(super) fn source(&self, from: &str) -> Result<&Base, PlanErrorKind> {
+        match self.sources.get(from) {
+            Some(Ok(base)) => Ok(base),
+            Some(Err(kind)) => Err(kind.clone()),
+            None => Err(PlanErrorKind::FromVariable),
+        }
+    }
+}
+
 /// All stages, for one platform.
 #[derive(Debug)]
 pub(super) struct Drafts<'a> {

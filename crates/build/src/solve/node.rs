@@ -199,6 +199,28 @@ impl<'a> Solver<'a> {
         }
     }
 
+    /// What the cache has of a node; says why not, when it has nothing.
+    fn look_up(
+        &self,
+        node: &Node,
+        parent: &Made,
+        contexts: &[String],
+    ) -> Result<LookedUp, SolveError> {
+        let wrong = |error| Self::failed(node, error, None);
+        let (inputs, complete) = self
+            .describe(node, parent, contexts, Patience::AsIs)
+            .map_err(wrong)?;
+        if complete
+            && !node.step.ignore_cache
+            && let Some(found) = self.find(node, &inputs.key()).map_err(wrong)?
+        {
+            self.using_cache();
+            return Ok(LookedUp::Found(found));
+        }
+        self.explain(node, parent, &inputs)?;
+        Ok(LookedUp::Missing(inputs))
+    }
+
     fn make_run<'scope>(
         &'scope self,
         node: &'a Node,
@@ -208,17 +230,9 @@ impl<'a> Solver<'a> {
     ) -> Result<Made, SolveError> {
         let wrong = |error| Self::failed(node, error, None);
         let contexts = self.context_mounts(run).map_err(wrong)?;
-        let (inputs, complete) = self
-            .describe(node, parent, &contexts, Patience::AsIs)
-            .map_err(wrong)?;
-        if complete
-            && !node.step.ignore_cache
-            && let Some(found) = self.find(node, &inputs.key()).map_err(wrong)?
-        {
-            self.using_cache();
+        if let LookedUp::Found(found) = self.look_up(node, parent, &contexts)? {
             return Ok(Self::made_of(parent, token, found));
         }
-        self.explain(node, parent, &inputs)?;
         let tree = self.request.store.new_layer_tree();
         let tree = tree.map_err(|error| wrong(error.into()))?;
         let status = self.run_program(node, run, parent, &tree).map_err(wrong)?;
@@ -321,17 +335,10 @@ impl<'a> Solver<'a> {
         parent: &Made,
     ) -> Result<Made, SolveError> {
         let wrong = |error| Self::failed(node, error, None);
-        let (inputs, complete) = self
-            .describe(node, parent, &[], Patience::AsIs)
-            .map_err(wrong)?;
-        if complete
-            && !node.step.ignore_cache
-            && let Some(found) = self.find(node, &inputs.key()).map_err(wrong)?
-        {
-            self.using_cache();
-            return Ok(Self::made_of(parent, token, found));
-        }
-        self.explain(node, parent, &inputs)?;
+        let inputs = match self.look_up(node, parent, &[])? {
+            LookedUp::Found(found) => return Ok(Self::made_of(parent, token, found)),
+            LookedUp::Missing(inputs) => inputs,
+        };
         if self.request.options.dialect == Dialect::Classic {
             let id = container_id(node, inputs.key().as_bytes());
             self.event(BuildEvent::Classic(Classic::Running { id: id.clone() }));
@@ -388,6 +395,13 @@ impl<'a> Solver<'a> {
             .source_date_epoch
             .filter(|_| options.rewrite_timestamps)
     }
+}
+
+/// What the cache has of a node.
+enum LookedUp {
+    Found(Finished),
+    /// Nothing under a key of these.
+    Missing(Inputs),
 }
 
 /// For a node that the graph does not have.

@@ -21,8 +21,6 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The longest passwd or group file of an image that is read.
-const USERS_LIMIT: u64 = 16 << 20;
 /// Somebody who looks whether the container runs holds its lock for a moment.
 const LOCK_ATTEMPTS: u32 = 100;
 const LOCK_INTERVAL: Duration = Duration::from_millis(1);
@@ -294,17 +292,8 @@ fn stdio(record: &Record) -> Stdio {
 
 fn identity(snapshot: &Snapshot, record: &Record) -> Result<Identity, Error> {
     let view = snapshot.view()?;
-    let read = |path| -> Result<String, Error> {
-        let bytes = view.read(path, USERS_LIMIT)?.unwrap_or_default();
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    };
     let more = record.host_config.group_add.clone().unwrap_or_default();
-    users::identify(
-        &record.config.user,
-        &more,
-        &read("/etc/passwd")?,
-        &read("/etc/group")?,
-    )
+    users::identify_in(&view, &record.config.user, &more)
 }
 
 /// The host's devices that the container asks for.

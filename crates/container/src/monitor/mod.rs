@@ -29,16 +29,16 @@ mod stdin;
 use crate::error::StartKind;
 use crate::frame::{Frame, Interest};
 use crate::record::ContainerId;
+use crate::role;
 use crate::session::{StartOptions, Window};
 use boot::Boot;
 pub(crate) use boot::Failure;
 use client::Client;
 use lapstrake_sys::signal::{self, SignalFd, SignalSet};
 use pump::Pump;
-use rustix::fs::{Mode, OFlags};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, RawFd};
+use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -143,7 +143,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
     let Some(mut arguments) = Arguments::parse(args) else {
         return StartKind::Other.exit_code();
     };
-    let (Ok(socket), Ok(signals)) = (take_socket(), own_session()) else {
+    let (Ok(socket), Ok(signals)) = (role::begin().map(UnixStream::from), signals()) else {
         return StartKind::Other.exit_code();
     };
     lapstrake_runtime::prepare();
@@ -177,19 +177,8 @@ fn run(boot: Boot, mut creator: Client, signals: SignalFd) {
     Pump::new(boot, creator, signals).run();
 }
 
-/// The socket that is this process's standard input, which becomes `/dev/null`.
-fn take_socket() -> io::Result<UnixStream> {
-    let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
-    let null = rustix::fs::open(OsStr::new("/dev/null"), OFlags::RDWR, Mode::empty())?;
-    rustix::stdio::dup2_stdin(&null)?;
-    Ok(UnixStream::from(socket))
-}
-
-/// Leaves the starter's session and folder; signals become something to read.
-fn own_session() -> io::Result<SignalFd> {
-    // Fails only for the leader of a process group, which is nobody's child here: then there is nothing to leave.
-    rustix::process::setsid().ok();
-    rustix::process::chdir("/")?;
+/// Signals become something to read.
+fn signals() -> io::Result<SignalFd> {
     let signals = SignalSet::of(&pump::SIGNALS);
     signal::set_mask(&signals)?;
     SignalFd::new(&signals)

@@ -25,7 +25,7 @@ pub use steward::main;
 
 use crate::error::{Context, Error, Result, StartKind};
 use crate::host_config::HostConfig;
-use crate::lifecycle::spawn_role;
+use crate::role;
 use lapstrake_sys::socket;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::MemfdFlags;
@@ -242,7 +242,7 @@ impl Sandboxes {
     fn start(&self) -> Result<OwnedFd> {
         let (ours, theirs) =
             socket::packet_pair().context(|| "starting a step's steward".to_owned())?;
-        spawn_role(ROLE, &[self.scratch.clone().into()], theirs)?;
+        role::spawn(ROLE, &[self.scratch.clone().into()], theirs)?;
         Ok(ours)
     }
 }

@@ -10,6 +10,7 @@ use crate::lower::{self, Inputs};
 use crate::monitor::Failure;
 use crate::network::{self, is_bridge_network};
 use crate::record::{ContainerId, Mount, Record};
+use crate::role;
 use crate::users::{self, Identity};
 use lapstrake_runtime::{
     ChildStdio, Connect, Launch, OverlaySpec, RootFs, Running, StartError, Stdio,
@@ -19,15 +20,11 @@ use lapstrake_spec::{ContainerConfig, Digest, Hasher, Platform};
 use lapstrake_sys::socket;
 use oci_spec::runtime::Spec;
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::{Mode, OFlags};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-
-/// The longest passwd or group file of an image that is read.
-const USERS_LIMIT: u64 = 16 << 20;
 
 /// The steward's whole life. `args` are the words after [`super::ROLE`]; the result is the process's exit status,
 /// which nobody reads.
@@ -36,7 +33,7 @@ pub fn main(mut args: impl Iterator<Item = OsString>) -> i32 {
     let Some(scratch) = args.next().map(PathBuf::from) else {
         return failed;
     };
-    let Ok(caller) = take_socket() else {
+    let Ok(caller) = role::begin() else {
         return failed;
     };
     lapstrake_runtime::prepare();
@@ -67,17 +64,6 @@ pub fn main(mut args: impl Iterator<Item = OsString>) -> i32 {
         });
     }
     0
-}
-
-/// The socket that is this process's standard input, which becomes `/dev/null`; a session of its own.
-fn take_socket() -> std::io::Result<OwnedFd> {
-    let caller = std::io::stdin().as_fd().try_clone_to_owned()?;
-    let null = rustix::fs::open(c"/dev/null", OFlags::RDWR, Mode::empty())?;
-    rustix::stdio::dup2_stdin(&null)?;
-    // Fails only for the leader of a process group, which is nobody's child here: then there is nothing to leave.
-    rustix::process::setsid().ok();
-    rustix::process::chdir("/")?;
-    Ok(caller)
 }
 
 /// Tells the caller how it went. False when that is gone.
@@ -265,11 +251,7 @@ fn identity(step: &Step, furniture: &Furniture) -> Result<Identity, crate::Error
         .cloned()
         .collect();
     let view = View::of(&trees)?;
-    let read = |path| -> Result<String, crate::Error> {
-        let bytes = view.read(path, USERS_LIMIT)?.unwrap_or_default();
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    users::identify(&step.user, &[], &read("/etc/passwd")?, &read("/etc/group")?)
+    users::identify_in(&view, &step.user, &[])
 }
 
 /// A container's specification, with the step's environment as it is.

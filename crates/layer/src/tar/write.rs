@@ -1,5 +1,6 @@
 //! Writing a tar: POSIX headers, with an extended header before those that need one, and nothing of the moment in them.
 
+use rustix::fs::Stat;
 use std::io::Write;
 
 use super::{BLOCK, Time, padding_of};
@@ -38,6 +39,27 @@ pub struct Metadata<'a> {
     pub device: (u32, u32),
     /// Extended attributes, sorted by name.
     pub xattrs: &'a [(Vec<u8>, Vec<u8>)],
+}
+
+impl<'a> Metadata<'a> {
+    /// An entry without content, link, device and attributes, as a `stat` describes its owner, mode and time.
+    pub fn of(name: &'a [u8], kind: u8, stat: &Stat) -> Self {
+        Self {
+            name,
+            link: &[],
+            kind,
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            size: 0,
+            mtime: Time {
+                seconds: stat.st_mtime,
+                nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or_default(),
+            },
+            device: (0, 0),
+            xattrs: &[],
+        }
+    }
 }
 
 /// Writes entries, one after the other: a header, then exactly as many bytes as it says.

@@ -53,30 +53,12 @@ fn writing(error: lapstrake_layer::Error) -> io::Error {
     }
 }
 
-fn entry<'a>(name: &'a [u8], kind: u8, stat: &Stat) -> TarEntry<'a> {
-    TarEntry {
-        name,
-        link: &[],
-        kind,
-        mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        size: 0,
-        mtime: Time {
-            seconds: stat.st_mtime,
-            nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or_default(),
-        },
-        device: (0, 0),
-        xattrs: &[],
-    }
-}
-
 impl<W: Write> Target for Tar<W> {
     fn enter(&mut self, path: &[u8], stat: &Stat, attributes: Attributes) -> io::Result<()> {
         let name = [path, b"/"].concat();
         self.header(&TarEntry {
             xattrs: &attributes,
-            ..entry(&name, b'5', stat)
+            ..TarEntry::of(&name, b'5', stat)
         })
     }
 
@@ -87,7 +69,7 @@ impl<W: Write> Target for Tar<W> {
     fn link(&mut self, path: &[u8], first: &[u8], stat: &Stat) -> io::Result<()> {
         self.header(&TarEntry {
             link: first,
-            ..entry(path, b'1', stat)
+            ..TarEntry::of(path, b'1', stat)
         })
     }
 
@@ -102,7 +84,7 @@ impl<W: Write> Target for Tar<W> {
         self.header(&TarEntry {
             size,
             xattrs: &attributes,
-            ..entry(path, b'0', stat)
+            ..TarEntry::of(path, b'0', stat)
         })?;
         let mut broken = None;
         self.writer
@@ -119,7 +101,7 @@ impl<W: Write> Target for Tar<W> {
     fn symlink(&mut self, path: &[u8], stat: &Stat, target: &[u8]) -> io::Result<()> {
         self.header(&TarEntry {
             link: target,
-            ..entry(path, b'2', stat)
+            ..TarEntry::of(path, b'2', stat)
         })
     }
 
@@ -135,7 +117,7 @@ impl<W: Write> Target for Tar<W> {
         };
         self.header(&TarEntry {
             device,
-            ..entry(path, kind, stat)
+            ..TarEntry::of(path, kind, stat)
         })
     }
 }
