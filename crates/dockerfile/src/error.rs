@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Position, Span, excerpt};
+use crate::{Excerpts, Position, Span};
 
 /// An error with its place. `Display` prints BuildKit's words; [`ParseError::classic`] those of
 /// the classic builder.
@@ -52,6 +52,11 @@ impl ParseError {
             line: None,
             suggestion: None,
         }
+    }
+
+    /// The same with the exact place.
+    pub(crate) fn pointing_at(self, place: Option<Position>) -> Self {
+        Self { place, ..self }
     }
 
     /// Wrong in one instruction: the message names its line.
@@ -105,9 +110,9 @@ impl ParseError {
         }
     }
 
-    /// The lines around the place, as BuildKit shows them; nothing without a place.
+    /// The lines around the place, as BuildKit shows them, with the point; nothing without a place.
     pub fn excerpt(&self, file_name: &str, source: &[u8]) -> Option<String> {
-        excerpt(file_name, source, &self.spans)
+        Excerpts::new(file_name, source).lines(&self.spans, self.position())
     }
 }
 

@@ -10,7 +10,7 @@ use crate::instruction::Stage;
 use crate::lint::{CheckOptions, Rule, Warning};
 use crate::parse::Node;
 use crate::suggest::nearest;
-use crate::{Command, Dockerfile, ParseError, Syntax};
+use crate::{Command, Dockerfile, ParseError, Point, Syntax};
 
 use commands::instruction;
 use flags::Flags;
@@ -42,8 +42,16 @@ const NAMES: [&str; 18] = [
 struct Fault {
     kind: ErrorKind,
     suggestion: Option<String>,
-    /// Where in the node's text.
+    /// Where in the node's text, if it is known exactly.
     offset: Option<usize>,
+    /// Otherwise the word to look for.
+    point: Point,
+}
+
+impl Fault {
+    fn about(self, point: Point) -> Self {
+        Self { point, ..self }
+    }
 }
 
 impl From<ErrorKind> for Fault {
@@ -52,6 +60,7 @@ impl From<ErrorKind> for Fault {
             kind,
             suggestion: None,
             offset: None,
+            point: Point::Start,
         }
     }
 }
@@ -117,7 +126,8 @@ pub fn parse_trigger(text: &str) -> Result<Command, ParseError> {
 }
 
 fn located(fault: Fault, node: &Node) -> ParseError {
-    let place = fault.offset.map(|offset| node.position(offset));
+    let exactly = fault.offset.map(|offset| node.position(offset));
+    let place = exactly.or_else(|| node.find(&fault.point));
     ParseError::of_instruction(fault.kind, node.span, place, fault.suggestion)
 }
 
@@ -214,7 +224,8 @@ fn stage_name(arguments: &[String]) -> Result<(&str, Option<String>), Fault> {
                 return Err(fault(format!(
                     "invalid name for build stage: {}, name can't start with a number or contain symbols",
                     crate::quote::quote(name)
-                )));
+                ))
+                .about(Point::LastWord(name.clone())));
             }
             Ok((base, Some(lower)))
         }
@@ -245,9 +256,8 @@ fn definition_description(kind: &str, names: &[&str], node: &Node, found: &mut V
 
 fn unknown_instruction(node: &Node) -> Fault {
     Fault {
-        kind: ErrorKind::UnknownInstruction(node.name.clone()),
         suggestion: nearest(&node.name, &NAMES, false),
-        offset: None,
+        ..ErrorKind::UnknownInstruction(node.name.clone()).into()
     }
 }
 

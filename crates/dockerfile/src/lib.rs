@@ -33,13 +33,15 @@ pub mod words;
 
 mod error;
 mod excerpt;
+mod point;
 mod quote;
 mod suggest;
 
 pub use error::{ErrorKind, ParseError};
-pub use excerpt::excerpt;
+pub use excerpt::Excerpts;
 pub use instruction::{Command, Dockerfile, Instruction, Stage};
 pub use interpret::parse_trigger;
 pub use parse::{Directives, Flag, Heredoc, LINE_LIMIT, Node, SOURCE_LIMIT, Syntax, parse};
+pub use point::{Point, Points};
 pub use span::{Position, Span};
 pub use suggest::nearest;

@@ -11,7 +11,7 @@ mod from;
 mod options;
 mod rules;
 
-use crate::Span;
+use crate::{Point, Span};
 
 pub use checks::{
     base_image_platform, check, check_stages, copy_ignored, filtered, undefined_variables,
@@ -76,6 +76,8 @@ pub struct Warning {
     pub detail: String,
     /// Where.
     pub span: Span,
+    /// The word that it is about.
+    pub point: Point,
 }
 
 impl Warning {
@@ -85,6 +87,7 @@ impl Warning {
             rule,
             detail: detail.into(),
             span,
+            point: Point::Start,
         }
     }
 }

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 
 use crate::error::ErrorKind;
 use crate::lint::{Rule, Warning};
-use crate::{ParseError, Position, Span};
+use crate::{ParseError, Point, Position, Span};
 
 use directive::DirectiveParser;
 pub(crate) use directive::check_comment;
@@ -26,7 +26,7 @@ pub const SOURCE_LIMIT: usize = 64 << 20;
 /// The longest line in bytes, its line feed not counted: docker's scanner stops there too.
 pub const LINE_LIMIT: usize = 65_535;
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A parsed Dockerfile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,6 +110,15 @@ pub struct Heredoc {
 }
 
 impl Node {
+    /// Takes the parts of an instruction; text and place stay.
+    fn take(&mut self, read: Self) {
+        self.name = read.name;
+        self.flags = read.flags;
+        self.arguments = read.arguments;
+        self.json = read.json;
+        self.trigger = read.trigger;
+    }
+
     /// The place in the source of a place in [`Node::text`].
     pub fn position(&self, offset: usize) -> Position {
         position(&self.origins, offset, self.span.start)
@@ -217,14 +226,19 @@ impl Parser<'_> {
     /// An instruction that begins on this line, if one does.
     fn instruction(&mut self, line: &str) -> Result<(), ParseError> {
         let first = self.lines.number;
-        self.comment_or_directive(line)
-            .map_err(|kind| ParseError::new(kind, vec![Span::lines(first, first)]))?;
-        if is_comment(line) {
-            return Ok(());
-        }
         let bare = trim_line_end(line);
         let start = bare.trim_start();
         let column = bare.len().saturating_sub(start.len()).saturating_add(1);
+        let place = Position {
+            line: first,
+            column,
+        };
+        self.comment_or_directive(line).map_err(|kind| {
+            ParseError::new(kind, vec![Span::lines(first, first)]).pointing_at(Some(place))
+        })?;
+        if is_comment(line) {
+            return Ok(());
+        }
         let escape = self.syntax.directives.escape;
         let (part, ends) = strip_continuation(start, escape);
         if ends && part.is_empty() {
@@ -236,10 +250,7 @@ impl Parser<'_> {
             self.continuation(&mut logical);
         }
         let span = Span {
-            start: Position {
-                line: first,
-                column,
-            },
+            start: place,
             end: Position {
                 line: self.lines.number,
                 column: 0,
@@ -298,24 +309,31 @@ impl Parser<'_> {
 
     fn node(&mut self, logical: Logical, mut span: Span) -> Result<(), ParseError> {
         let escape = self.syntax.directives.escape;
-        let failed = |kind, span| Err(ParseError::new(kind, vec![span]));
+        let failed = |kind, span| ParseError::new(kind, vec![span]);
         if let Some(offset) = logical.text.find('\0') {
             return Err(nul_byte(position(&logical.origins, offset, span.start)));
         }
-        let mut node = match arguments::node(&logical.text, escape, 0) {
-            Ok(node) => node,
-            Err(kind) => return failed(kind, span),
+        let read = arguments::node(&logical.text, escape, 0);
+        let mut node = Node {
+            text: logical.text,
+            origins: logical.origins,
+            span,
+            ..Node::default()
         };
+        match read {
+            Ok(read) => node.take(read),
+            Err(wrong) => {
+                let place = node.find(&wrong.point);
+                return Err(failed(wrong.kind, span).pointing_at(place));
+            }
+        }
         // A JSON array may have escaped ones.
         if has_nul(&node) {
             return Err(nul_byte(span.start));
         }
         if heredoc::allowed(&node) {
-            let found = match heredoc::in_line(&logical.text) {
-                Ok(found) => found,
-                Err(kind) => return failed(kind, span),
-            };
-            for mut document in found {
+            let found = heredoc::in_line(&node.text).map_err(|kind| failed(kind, span))?;
+            for (word, mut document) in found {
                 let mut nul = None;
                 let complete = self.heredoc_content(&mut document, &mut nul);
                 // A file of COPY may have any bytes; a script may not.
@@ -324,13 +342,13 @@ impl Parser<'_> {
                 }
                 span.end.line = self.lines.number;
                 if !complete && !self.lines.too_long {
-                    return failed(ErrorKind::Syntax("unterminated heredoc".to_owned()), span);
+                    let kind = ErrorKind::Syntax("unterminated heredoc".to_owned());
+                    let place = node.find(&Point::Word(word));
+                    return Err(failed(kind, span).pointing_at(place));
                 }
                 node.heredocs.push(document);
             }
         }
-        node.text = logical.text;
-        node.origins = logical.origins;
         node.span = span;
         node.comments = std::mem::take(&mut self.comments);
         self.syntax.nodes.push(node);

@@ -75,6 +75,15 @@ pub struct WordError {
     pub(crate) text: String,
     /// Docker's words.
     pub(crate) reason: String,
+    /// The text as written.
+    pub(crate) written: String,
+}
+
+impl WordError {
+    /// The text that cannot be expanded, as it was given.
+    pub fn written(&self) -> &str {
+        &self.written
+    }
 }
 
 /// How quotes, escapes and unset variables are treated.
@@ -157,6 +166,7 @@ fn run<'a>(
         Ok(result) => Ok((result, lexer)),
         Err(reason) => Err(WordError {
             text: quote(text),
+            written: text.to_owned(),
             reason,
         }),
     }

@@ -73,10 +73,7 @@ impl<'a> Assembly<'a, '_> {
         command: &Command,
     ) -> Result<(Instruction, Vec<(String, String)>), PlanErrorKind> {
         let mut recorder = Recorder::new(&current.state.environment, self.escape());
-        let instruction = command
-            .instruction
-            .expanded(&mut recorder)
-            .map_err(|error| PlanErrorKind::Instruction(error.to_string()))?;
+        let instruction = command.instruction.expanded(&mut recorder)?;
         let arguments = recorder.arguments();
         let undefined = std::mem::take(&mut recorder.undefined);
         self.undefined(current, undefined, command);
@@ -117,7 +114,7 @@ impl<'a> Assembly<'a, '_> {
             // A default that is not used may be as wrong as it likes.
             let default = match (default, &chosen) {
                 (Some(Err(error)), None) => {
-                    return Err(PlanErrorKind::Instruction(error.to_string()));
+                    return Err(error.into());
                 }
                 (Some(Err(_)), Some(_)) => argument.value.clone(),
                 (Some(Ok(default)), _) => Some(default),

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use lapstrake_dockerfile::Span;
+use lapstrake_dockerfile::words::WordError;
+use lapstrake_dockerfile::{Point, Span};
 
 use super::text::go_quote;
 
@@ -93,7 +94,10 @@ pub enum PlanErrorKind {
         /// Where it was to be mounted.
         target: String,
     },
-    /// Variables of an instruction cannot be expanded, or its flags are wrong once they are.
+    /// Variables of an instruction cannot be expanded.
+    #[error("{0}")]
+    Words(#[from] WordError),
+    /// An instruction's flags are wrong.
     #[error("{0}")]
     Instruction(String),
     /// A trigger of a base is not one instruction.
@@ -120,12 +124,14 @@ pub enum PlanErrorKind {
     /// `--chmod` with something else.
     #[error("invalid chmod parameter: '{0}'. it should be octal string and between 0 and 07777")]
     Chmod(String),
-    /// COPY of an address.
-    #[error("source can't be a URL for COPY")]
-    CopyUrl,
-    /// COPY of a repository.
-    #[error("source can't be a git ref for COPY")]
-    CopyGit,
+    /// COPY of an address or a repository.
+    #[error("source can't be a {what} for COPY")]
+    CopySource {
+        /// As written, variables replaced.
+        path: String,
+        /// What it is.
+        what: &'static str,
+    },
     /// `--checksum` with several sources.
     #[error("checksum can't be specified for multiple sources")]
     ChecksumCount,
@@ -138,6 +144,14 @@ pub enum PlanErrorKind {
     /// A mount over the root, or a mount without what its type needs.
     #[error("{0}")]
     Mount(String),
+    /// Something is wrong with one of several mounts.
+    #[error("{kind}")]
+    InMount {
+        /// The flag as written.
+        flag: String,
+        /// What is wrong.
+        kind: Box<Self>,
+    },
     /// `SOURCE_DATE_EPOCH` with something else.
     #[error("invalid SOURCE_DATE_EPOCH: {0}")]
     Epoch(String),
@@ -156,6 +170,42 @@ impl PlanError {
             span,
             kind,
             suggestion: None,
+        }
+    }
+}
+
+impl PlanErrorKind {
+    /// The word of the instruction that is wrong.
+    pub fn point(&self) -> Point {
+        let flag = |name: &str| Point::Flag(name.to_owned());
+        let word = |word: &str| Point::Word(word.to_owned());
+        match self {
+            Self::StageTaken(name) => Point::LastWord(name.clone()),
+            Self::BlankBase(text) => word(text),
+            Self::BaseName { name, .. } | Self::FromFlag { name, .. } => word(name),
+            Self::BlankPlatform(_) | Self::Platform { .. } => flag("platform"),
+            Self::FromVariable | Self::StageIndex(_) | Self::CopyFromLater { .. } => flag("from"),
+            Self::MountFromLater { from, .. } => word(from),
+            Self::Words(error) => word(error.written()),
+            Self::Signal(text) => word(text),
+            Self::Chmod(_) => flag("chmod"),
+            Self::ChecksumCount | Self::ChecksumSource | Self::Checksum(_) => flag("checksum"),
+            Self::Mount(_) => flag("mount"),
+            Self::InMount { flag, .. } => word(flag),
+            Self::CopySource { path, .. } => word(path),
+            Self::NoStages
+            | Self::TargetMissing(_)
+            | Self::Circular(_)
+            | Self::Instruction(_)
+            | Self::TriggerForm
+            | Self::Trigger(_)
+            | Self::TriggerCount
+            | Self::BlankDirectory
+            | Self::BlankVolume
+            | Self::Port(_)
+            | Self::Epoch(_)
+            | Self::TooLarge
+            | Self::MaxDepth => Point::Start,
         }
     }
 }

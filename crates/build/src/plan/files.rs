@@ -109,12 +109,16 @@ fn copy_files(
     copy: &CopyInstruction,
     from: Tree,
 ) -> Result<Copy, PlanErrorKind> {
+    let refused = |path: &str, what| PlanErrorKind::CopySource {
+        path: path.to_owned(),
+        what,
+    };
     let mut sources = Vec::with_capacity(copy.sources.len());
     for source in &copy.sources {
         sources.push(match source {
             Source::Heredoc(file) => inline(&file.name, &file.content),
-            Source::Path(path) if is_git(path) => return Err(PlanErrorKind::CopyGit),
-            Source::Path(path) if is_http(path) => return Err(PlanErrorKind::CopyUrl),
+            Source::Path(path) if is_git(path) => return Err(refused(path, "git ref")),
+            Source::Path(path) if is_http(path) => return Err(refused(path, "URL")),
             Source::Path(path) => CopySource::Path(path.clone()),
         });
     }

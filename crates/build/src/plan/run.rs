@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use lapstrake_dockerfile::Heredoc;
 use lapstrake_dockerfile::instruction::{
-    BindMount, CacheMount, Expander, Ownership, Run as RunInstruction, RunMount, RunNetwork,
-    RunSecurity, SecretMount, Sharing as CacheSharing, SshMount,
+    BindMount, CacheMount, Expander, MountText, Ownership, Run as RunInstruction, RunMount,
+    RunNetwork, RunSecurity, SecretMount, Sharing as CacheSharing, SshMount,
 };
 use lapstrake_dockerfile::words::Lookup;
 
@@ -111,34 +111,49 @@ impl<'a> Assembly<'a, '_> {
         let mut inputs = Vec::new();
         let mut sockets = 0;
         for text in &run.mounts {
-            let mut recorder = Recorder::new(&current.state.environment, self.escape());
-            let resolved = text.resolve(&mut |text| recorder.word(text));
-            let undefined = std::mem::take(&mut recorder.undefined);
-            let environment = &current.state.environment;
-            let span = planned.command.span;
-            self.shared
-                .lints
-                .undefined_variables(&undefined, environment, span);
-            let resolved = resolved.map_err(|error| PlanErrorKind::Mount(error.to_string()))?;
-            let (mount, nodes) = match resolved {
-                RunMount::Bind(bind) => self.bind(current, planned, &bind)?,
-                RunMount::Cache(cache) => self.cache(current, planned, cache)?,
-                RunMount::Tmpfs(tmpfs) => {
-                    let size = u64::try_from(tmpfs.size).ok().filter(|size| *size > 0);
-                    let target = target(current, tmpfs.target.as_deref())?;
-                    let kind = MountKind::Tmpfs(size);
-                    (Mount { target, kind }, Vec::new())
-                }
-                RunMount::Secret(secret) => (secret_mount(current, secret)?, Vec::new()),
-                RunMount::Ssh(ssh) => {
-                    sockets += 1;
-                    (ssh_mount(current, ssh, sockets - 1)?, Vec::new())
-                }
-            };
+            let (mount, nodes) =
+                self.mount(current, planned, text, &mut sockets)
+                    .map_err(|kind| PlanErrorKind::InMount {
+                        flag: format!("--mount={}", text.as_str()),
+                        kind: Box::new(kind),
+                    })?;
             mounts.push(mount);
             inputs.extend(nodes);
         }
         Ok((mounts, inputs))
+    }
+
+    fn mount(
+        &mut self,
+        current: &mut Current<'_, 'a>,
+        planned: &Planned<'a>,
+        text: &MountText,
+        sockets: &mut usize,
+    ) -> Result<Mounted, PlanErrorKind> {
+        let mut recorder = Recorder::new(&current.state.environment, self.escape());
+        let resolved = text.resolve(&mut |text| recorder.word(text));
+        let undefined = std::mem::take(&mut recorder.undefined);
+        let environment = &current.state.environment;
+        let span = planned.command.span;
+        self.shared
+            .lints
+            .undefined_variables(&undefined, environment, span);
+        let resolved = resolved.map_err(|error| PlanErrorKind::Mount(error.to_string()))?;
+        Ok(match resolved {
+            RunMount::Bind(bind) => self.bind(current, planned, &bind)?,
+            RunMount::Cache(cache) => self.cache(current, planned, cache)?,
+            RunMount::Tmpfs(tmpfs) => {
+                let size = u64::try_from(tmpfs.size).ok().filter(|size| *size > 0);
+                let target = target(current, tmpfs.target.as_deref())?;
+                let kind = MountKind::Tmpfs(size);
+                (Mount { target, kind }, Vec::new())
+            }
+            RunMount::Secret(secret) => (secret_mount(current, secret)?, Vec::new()),
+            RunMount::Ssh(ssh) => {
+                *sockets += 1;
+                (ssh_mount(current, ssh, *sockets - 1)?, Vec::new())
+            }
+        })
     }
 
     fn bind(

@@ -233,8 +233,7 @@ pub(super) fn declare(
                 (None, Some(default)) => {
                     let expansion = words::expand(default, &environment, escape);
                     let expansion = expansion.map_err(|error| {
-                        let kind = PlanErrorKind::Instruction(error.to_string());
-                        PlanError::at(Some(command.span), kind)
+                        PlanError::at(Some(command.span), PlanErrorKind::Words(error))
                     })?;
                     Some(expansion.text)
                 }

@@ -460,8 +460,8 @@ impl Context<'_, '_> {
     fn base_name(&self, stage: &Stage) -> Result<String, PlanError> {
         let escape = self.input.dockerfile.directives.escape;
         let at = |kind| PlanError::at(Some(stage.span), kind);
-        let expansion = words::expand(&stage.base, self.globals, escape)
-            .map_err(|error| at(PlanErrorKind::Instruction(error.to_string())))?;
+        let expansion =
+            words::expand(&stage.base, self.globals, escape).map_err(|error| at(error.into()))?;
         if expansion.text.is_empty() {
             return Err(at(PlanErrorKind::BlankBase(stage.base.clone())));
         }
@@ -474,8 +474,8 @@ impl Context<'_, '_> {
         };
         let escape = self.input.dockerfile.directives.escape;
         let at = |kind| PlanError::at(Some(stage.span), kind);
-        let expansion = words::expand(text, self.globals, escape)
-            .map_err(|error| at(PlanErrorKind::Instruction(error.to_string())))?;
+        let expansion =
+            words::expand(text, self.globals, escape).map_err(|error| at(error.into()))?;
         let near = || {
             let known = self.globals.names();
             let mut undefined = expansion.undefined.iter();

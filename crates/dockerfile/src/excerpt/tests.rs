@@ -14,7 +14,9 @@ fn lines_are_cut_and_escaped() {
         (&many, format!("{}…", "\u{e9}".repeat(200))),
     ] {
         let span = Span::lines(1, 1);
-        let found = excerpt("Dockerfile", line.as_bytes(), &[span]).unwrap();
+        let found = Excerpts::new("Dockerfile", line.as_bytes())
+            .lines(&[span], None)
+            .unwrap();
         let shown = found.lines().nth(2).unwrap();
         assert_eq!(shown.strip_prefix("   1 | >>> "), Some(expected.as_str()));
     }

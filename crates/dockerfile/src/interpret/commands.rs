@@ -2,12 +2,12 @@
 
 use lapstrake_spec::Healthcheck;
 
-use crate::Instruction;
 use crate::instruction::{
     Argument, CommandLine, Device, KeyValue, MountText, Run, RunNetwork, RunSecurity,
 };
 use crate::parse::Node;
 use crate::quote::quote;
+use crate::{Instruction, Point};
 
 use super::duration::interval;
 use super::files::{add, copy};
@@ -130,22 +130,29 @@ fn run(node: &Node) -> Result<Run, Fault> {
         None | Some("default") => RunNetwork::Default,
         Some("none") => RunNetwork::None,
         Some("host") => RunNetwork::Host,
-        Some(other) => return Err(fault(format!("invalid network mode {}", quote(other)))),
+        Some(other) => {
+            return Err(fault(format!("invalid network mode {}", quote(other)))
+                .about(Point::Flag("network".to_owned())));
+        }
     };
     let security = match flags.take_texts("security").pop().as_deref() {
         None | Some("sandbox") => RunSecurity::Sandbox,
         Some("insecure") => RunSecurity::Insecure,
-        Some(other) => return Err(fault(format!("security {} is not valid", quote(other)))),
+        Some(other) => {
+            return Err(fault(format!("security {} is not valid", quote(other)))
+                .about(Point::Flag("security".to_owned())));
+        }
     };
     let mounts = flags
         .take_texts("mount")
         .into_iter()
         .map(MountText)
         .collect::<Vec<_>>();
-    for mount in &mounts {
-        mount
-            .check_early()
-            .map_err(|error| fault(error.to_string()))?;
+    for (mount, offset) in mounts.iter().zip(offsets(node, "--mount=")) {
+        mount.check_early().map_err(|error| Fault {
+            offset: Some(offset),
+            ..fault(error.to_string())
+        })?;
     }
     let devices = flags.take_texts("device");
     Ok(Run {
@@ -157,8 +164,17 @@ fn run(node: &Node) -> Result<Run, Fault> {
         devices: devices
             .iter()
             .map(|text| Device::parse(text).map_err(fault))
-            .collect::<Result<_, _>>()?,
+            .collect::<Result<_, _>>()
+            .map_err(|fault| fault.about(Point::Flag("device".to_owned())))?,
     })
+}
+
+/// Where the flags of one name begin.
+fn offsets(node: &Node, start: &'static str) -> impl Iterator<Item = usize> {
+    let flags = node.flags.iter();
+    flags
+        .filter(move |flag| flag.text.starts_with(start))
+        .map(|flag| flag.offset)
 }
 
 fn expose(node: &Node) -> Result<Vec<String>, Fault> {
@@ -206,7 +222,9 @@ fn onbuild(node: &Node) -> Result<String, Fault> {
             ));
         }
         Some(name @ ("MAINTAINER" | "FROM")) => {
-            return Err(fault(format!("{name} isn't allowed as an ONBUILD trigger")));
+            let trigger = node.trigger.as_ref().map(|trigger| trigger.name.clone());
+            return Err(fault(format!("{name} isn't allowed as an ONBUILD trigger"))
+                .about(Point::Word(trigger.unwrap_or_default())));
         }
         _ => {}
     }
@@ -255,6 +273,9 @@ fn healthcheck(node: &Node) -> Result<Healthcheck, Fault> {
         return Err(fault(format!(
             "Unknown type {} in HEALTHCHECK (try CMD)",
             quote(&kind)
+        ))
+        .about(Point::Word(
+            node.arguments.first().cloned().unwrap_or_default(),
         )));
     }
     let command = line(arguments, node);
@@ -267,14 +288,18 @@ fn healthcheck(node: &Node) -> Result<Healthcheck, Fault> {
         kind
     }];
     test.extend(command.arguments);
-    let mut duration = |name: &str| interval(name, flags.take_text(name)).map_err(fault);
+    let mut duration = |name: &str| {
+        interval(name, flags.take_text(name))
+            .map_err(|text| fault(text).about(Point::Flag(name.to_owned())))
+    };
     Ok(Healthcheck {
         test,
         interval: duration("interval")?,
         timeout: duration("timeout")?,
         start_period: duration("start-period")?,
         start_interval: duration("start-interval")?,
-        retries: retries(flags.take_text("retries"))?,
+        retries: retries(flags.take_text("retries"))
+            .map_err(|fault| fault.about(Point::Flag("retries".to_owned())))?,
     })
 }
 

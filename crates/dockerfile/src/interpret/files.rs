@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::Point;
 use crate::instruction::{Add, Copy, InlineFile, Source};
 use crate::parse::{Heredoc, Node, SOURCE_LIMIT, heredoc_word};
 
@@ -73,9 +74,10 @@ fn sources(node: &Node, name: &str) -> Result<(Vec<Source>, String), Fault> {
     // A word that cannot be read as a here-document is a path.
     let heredoc = |word: &str| heredoc_word(word).ok().flatten();
     if heredoc(destination).is_some() {
-        return Err(fault(format!(
-            "{name} cannot accept a heredoc as a destination"
-        )));
+        return Err(
+            fault(format!("{name} cannot accept a heredoc as a destination"))
+                .about(Point::LastWord(destination.clone())),
+        );
     }
     let contents: BTreeMap<&str, &Heredoc> = node
         .heredocs

@@ -302,11 +302,12 @@ fn errors_show_their_lines() {
     assert_eq!(error.position(), Some(Position { line: 4, column: 3 }));
     assert_eq!(error.suggestion(), None);
     let block = "\
-Dockerfile:3
+Dockerfile:4:3
 --------------------
    2 |     RUN x
    3 | >>> COPY \\
    4 | >>>   --bad=1 \\
+     |       ^
    5 | >>>   y z
    6 |     RUN q
 --------------------
@@ -316,7 +317,7 @@ Dockerfile:3
         Some(block)
     );
     let single = file("FROM a\nFOO\n").unwrap_err();
-    let block = "Dockerfile:2\n--------------------\n   1 |     FROM a\n   2 | >>> FOO\n   3 |     \n--------------------\n";
+    let block = "Dockerfile:2:1\n--------------------\n   1 |     FROM a\n   2 | >>> FOO\n     |     ^\n   3 |     \n--------------------\n";
     assert_eq!(
         single.excerpt("Dockerfile", b"FROM a\nFOO\n").as_deref(),
         Some(block)

@@ -1,8 +1,8 @@
 //! Names, descriptions and addresses of docker's rules, and how each words a finding.
 
 use super::{Rule, Warning};
-use crate::Span;
 use crate::quote::quote;
+use crate::{Point, Span};
 
 /// Where docker explains its rules.
 const PAGES: &str = "https://docs.docker.com/go/dockerfile/rule/";
@@ -154,7 +154,38 @@ impl Rule {
     /// name), `CopyIgnoredFile` (`Copy` or `Add`, path), `InvalidDefinitionDescription` (`FROM` or
     /// `ARG`, name). Three: `InvalidBaseImagePlatform` (image, expected, actual platform).
     pub fn at(self, span: Span, words: &[&str]) -> Warning {
-        Warning::new(self, self.detail(words), span)
+        Warning {
+            point: self.point(words),
+            ..Warning::new(self, self.detail(words), span)
+        }
+    }
+
+    /// Which of the words stands in the instruction.
+    fn point(self, words: &[&str]) -> Point {
+        let [a, b] = [0, 1].map(|at| words.get(at).copied().unwrap_or_default().to_owned());
+        match self {
+            Self::StageNameCasing | Self::DuplicateStageName | Self::ReservedStageName => {
+                Point::LastWord(a)
+            }
+            Self::UndefinedArgInFrom | Self::UndefinedVar => Point::Variable(a),
+            Self::RedundantTargetPlatform | Self::FromPlatformFlagConstDisallowed => {
+                Point::Flag("platform".to_owned())
+            }
+            Self::FromAsCasing
+            | Self::InvalidDefaultArgInFrom
+            | Self::WorkdirRelativePath
+            | Self::ExposeProtoCasing
+            | Self::ExposeInvalidFormat
+            | Self::InvalidBaseImagePlatform => Point::Word(a),
+            Self::SecretsUsedInArgOrEnv | Self::CopyIgnoredFile => Point::Word(b),
+            Self::NoEmptyContinuation
+            | Self::ConsistentInstructionCasing
+            | Self::JsonArgsRecommended
+            | Self::MaintainerDeprecated
+            | Self::MultipleInstructionsDisallowed
+            | Self::LegacyKeyValueFormat
+            | Self::InvalidDefinitionDescription => Point::Start,
+        }
     }
 
     fn detail(self, words: &[&str]) -> String {

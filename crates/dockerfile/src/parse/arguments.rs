@@ -1,6 +1,7 @@
 //! An instruction's arguments, by the instruction's own rules.
 
 use super::{Flag, Node, flags};
+use crate::Point;
 use crate::error::ErrorKind;
 use crate::quote::quote;
 
@@ -10,8 +11,22 @@ const TRIGGER_DEPTH_LIMIT: usize = 4;
 /// What stands between words; Unicode's other blanks belong to words.
 const BLANKS: [char; 5] = ['\t', '\u{b}', '\u{c}', '\r', ' '];
 
+/// What is wrong with arguments, and with which word.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    pub(super) kind: ErrorKind,
+    pub(super) point: Point,
+}
+
+fn wrong(text: impl Into<String>, word: &str) -> Wrong {
+    Wrong {
+        kind: ErrorKind::Syntax(text.into()),
+        point: Point::Word(word.to_owned()),
+    }
+}
+
 /// Reads a logical line. Name, flags, arguments and trigger are set, the rest is the caller's.
-pub(super) fn node(line: &str, escape: char, depth: usize) -> Result<Node, ErrorKind> {
+pub(super) fn node(line: &str, escape: char, depth: usize) -> Result<Node, Wrong> {
     let trimmed = line.trim();
     let lead = line.len().saturating_sub(line.trim_start().len());
     let (name, rest) = split_blank(trimmed).unwrap_or((trimmed, ""));
@@ -72,14 +87,14 @@ fn list(rest: &str) -> Vec<String> {
         .collect()
 }
 
-fn text_or_json(node: &mut Node, rest: &str) -> Result<(), ErrorKind> {
+fn text_or_json(node: &mut Node, rest: &str) -> Result<(), Wrong> {
     let json = json(rest)?;
     node.json = json.is_some();
     node.arguments = json.unwrap_or_else(|| text(rest));
     Ok(())
 }
 
-fn list_or_json(node: &mut Node, rest: &str) -> Result<(), ErrorKind> {
+fn list_or_json(node: &mut Node, rest: &str) -> Result<(), Wrong> {
     let json = json(rest)?;
     node.json = json.is_some();
     node.arguments = json.unwrap_or_else(|| list(rest));
@@ -87,7 +102,7 @@ fn list_or_json(node: &mut Node, rest: &str) -> Result<(), ErrorKind> {
 }
 
 /// The type, then a command.
-fn healthcheck(node: &mut Node, rest: &str) -> Result<(), ErrorKind> {
+fn healthcheck(node: &mut Node, rest: &str) -> Result<(), Wrong> {
     if rest.is_empty() {
         return Ok(());
     }
@@ -99,7 +114,7 @@ fn healthcheck(node: &mut Node, rest: &str) -> Result<(), ErrorKind> {
 
 /// A JSON array of strings. What only looks like JSON is text to docker; an array of other things
 /// is an error.
-fn json(rest: &str) -> Result<Option<Vec<String>>, ErrorKind> {
+fn json(rest: &str) -> Result<Option<Vec<String>>, Wrong> {
     let rest = rest.trim_start();
     if !rest.starts_with('[') {
         return Ok(None);
@@ -110,9 +125,8 @@ fn json(rest: &str) -> Result<Option<Vec<String>>, ErrorKind> {
     let mut texts = Vec::with_capacity(values.len());
     for value in values {
         let serde_json::Value::String(text) = value else {
-            return Err(ErrorKind::Syntax(
-                "when using JSON array syntax, arrays must be comprised of strings only".to_owned(),
-            ));
+            let text = "when using JSON array syntax, arrays must be comprised of strings only";
+            return Err(wrong(text, rest.trim_end()));
         };
         texts.push(text);
     }
@@ -120,24 +134,25 @@ fn json(rest: &str) -> Result<Option<Vec<String>>, ErrorKind> {
 }
 
 /// `name=value …`, or `name value` in the old form: which one it is, the first word decides.
-fn pairs(rest: &str, name: &str, escape: char) -> Result<Vec<String>, ErrorKind> {
+fn pairs(rest: &str, name: &str, escape: char) -> Result<Vec<String>, Wrong> {
     let words = words(rest, escape);
     let Some(first) = words.first() else {
         return Ok(Vec::new());
     };
     if !first.contains('=') {
         let Some((key, value)) = split_blank(rest) else {
-            return Err(ErrorKind::Syntax(format!("{name} must have two arguments")));
+            return Err(wrong(format!("{name} must have two arguments"), first));
         };
         return Ok(vec![key.to_owned(), value.to_owned(), String::new()]);
     }
     let mut all = Vec::with_capacity(words.len().saturating_mul(3));
     for word in &words {
         let Some((key, value)) = word.split_once('=') else {
-            return Err(ErrorKind::Syntax(format!(
+            let text = format!(
                 "Syntax error - can't find = in {}. Must be of the form: name=value",
                 quote(word)
-            )));
+            );
+            return Err(wrong(text, word));
         };
         all.extend([key, value, "="].map(str::to_owned));
     }

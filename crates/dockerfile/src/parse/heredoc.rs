@@ -31,8 +31,8 @@ pub(super) fn allowed(node: &Node) -> bool {
     takes && !node.json
 }
 
-/// The here-documents that a logical line announces, without content.
-pub(super) fn in_line(line: &str) -> Result<Vec<Heredoc>, ErrorKind> {
+/// The here-documents that a logical line announces, without content, each with its word.
+pub(super) fn in_line(line: &str) -> Result<Vec<(String, Heredoc)>, ErrorKind> {
     if !line.contains("<<") {
         return Ok(Vec::new());
     }
@@ -46,8 +46,10 @@ pub(super) fn in_line(line: &str) -> Result<Vec<Heredoc>, ErrorKind> {
         return Ok(Vec::new());
     };
     let mut found = Vec::new();
-    for word in &split.words {
-        found.extend(heredoc_word(word)?);
+    for word in split.words {
+        if let Some(document) = heredoc_word(&word)? {
+            found.push((word, document));
+        }
     }
     Ok(found)
 }

@@ -18,7 +18,7 @@ use lapstrake_build::plan::{Plan, PlanInput, Planning, plan};
 use lapstrake_build::sandbox::{Sandbox, Stream};
 use lapstrake_build::solve::{SolveOptions, SolveRequest, Solved, solve, solve_classic};
 use lapstrake_dockerfile::lint;
-use lapstrake_dockerfile::{Dockerfile, parse};
+use lapstrake_dockerfile::{Dockerfile, Excerpts, Points, parse};
 use lapstrake_spec::Digest;
 use lapstrake_store::{Lease, Store};
 use std::collections::BTreeMap;
@@ -92,6 +92,9 @@ impl Progress for Told<'_> {
         self.events.event(Event::Build(event));
     }
 }
+
+/// Bytes of lines that are shown with findings; those that come later only name their lines.
+const EXCERPTS_LIMIT: usize = 4 << 20;
 
 /// What was planned.
 pub(super) struct Planned {
@@ -348,24 +351,31 @@ fn warnings(planned: &Planned) -> Vec<Warning> {
             found.push(warning.clone());
         }
     }
+    if found.is_empty() {
+        return Vec::new();
+    }
     let text = &planned.opened.text;
-    found
-        .iter()
-        .map(|warning| Warning {
+    let excerpts = Excerpts::new(&text.name, &text.bytes);
+    let points = Points::of(&text.bytes);
+    let mut shown = 0_usize;
+    let told = found.iter().map(|warning| {
+        let mut excerpt = None;
+        if shown < EXCERPTS_LIMIT {
+            let point = points.find(warning.span, &warning.point);
+            excerpt = excerpts.lines(std::slice::from_ref(&warning.span), point);
+            shown = shown.saturating_add(excerpt.as_ref().map_or(0, String::len));
+        }
+        Warning {
             rule: warning.rule.name().to_owned(),
             description: warning.rule.description().to_owned(),
             url: warning.rule.url().unwrap_or_default(),
             detail: warning.detail.clone(),
             line: warning.span.start.line,
             end_line: warning.span.end.line,
-            excerpt: lapstrake_dockerfile::excerpt(
-                &text.name,
-                &text.bytes,
-                std::slice::from_ref(&warning.span),
-            )
-            .unwrap_or_default(),
-        })
-        .collect()
+            excerpt: excerpt.unwrap_or_default(),
+        }
+    });
+    told.collect()
 }
 
 /// What tells this Dockerfile from others.

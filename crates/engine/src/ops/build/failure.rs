@@ -9,14 +9,16 @@ use crate::transfer;
 use lapstrake_build::error::{FailedStep, SolveError, StepError};
 use lapstrake_build::graph::{Graph, ImageWanted, NodeId, Step, StepKind};
 use lapstrake_build::plan::{PlanError, PlanErrorKind};
-use lapstrake_dockerfile::{Dockerfile, Span};
+use lapstrake_dockerfile::{Dockerfile, Instruction, Point, Points, Position, Span};
 use lapstrake_snapshot::Layer;
 use lapstrake_spec::{Digest, ImageConfig, RootFs};
 
 /// The Dockerfile cannot be planned.
 pub(super) fn plan(place: Place<'_>, error: &PlanError) -> Error {
     let spans: Vec<Span> = error.span.iter().copied().collect();
-    let made = place.error(ErrorKind::InvalidArgument, &error.to_string(), &spans);
+    let point = place.find(error.span, &error.kind.point());
+    let kind = ErrorKind::InvalidArgument;
+    let made = place.error_at(kind, &error.to_string(), &spans, point);
     match error.kind {
         PlanErrorKind::MaxDepth => made.with_hint(
             "an image has at most 127 layers, those of its base included: join some instructions",
@@ -38,23 +40,38 @@ pub(super) fn image(
     if place.dialect == Dialect::Classic || error.kind() == ErrorKind::Interrupted {
         return error;
     }
-    let stage = dockerfile.stages.iter().find(|stage| {
-        let short = wanted.name.strip_suffix(":latest").unwrap_or(&wanted.name);
-        short.ends_with(stage.base.strip_suffix(":latest").unwrap_or(&stage.base))
-    });
-    let spans: Vec<Span> = stage.iter().map(|stage| stage.span).collect();
+    let user = user_of(dockerfile, &wanted.name);
+    let spans: Vec<Span> = user.iter().map(|(span, _)| *span).collect();
+    let point = user.and_then(|(span, word)| place.find(Some(span), &word));
     let name = &wanted.name;
     let reason = match error.kind() {
         ErrorKind::NotFound => format!("{name}: not found"),
         _ => error.message().to_owned(),
     };
     let text = format!("{name}: failed to resolve source metadata for {name}: {reason}");
-    let made = place.error(error.kind(), &text, &spans);
+    let made = place.error_at(error.kind(), &text, &spans, point);
     let made = match error.hint() {
         Some(hint) => made.with_hint(hint),
         None => made,
     };
     made.with_source(error)
+}
+
+/// The instruction that wants an image: a FROM, or else a COPY of it.
+fn user_of(dockerfile: &Dockerfile, image: &str) -> Option<(Span, Point)> {
+    let bare = |name: &'_ str| name.strip_suffix(":latest").unwrap_or(name).to_owned();
+    let means = |name: &str| bare(image).ends_with(&bare(name));
+    let mut stages = dockerfile.stages.iter();
+    if let Some(stage) = stages.find(|stage| means(&stage.base)) {
+        return Some((stage.span, Point::Word(stage.base.clone())));
+    }
+    let mut commands = dockerfile.stages.iter().flat_map(|stage| &stage.commands);
+    commands.find_map(|command| match &command.instruction {
+        Instruction::Copy(copy) if copy.from.as_deref().is_some_and(means) => {
+            Some((command.span, Point::Flag("from".to_owned())))
+        }
+        _ => None,
+    })
 }
 
 /// The graph cannot be solved.
@@ -98,11 +115,25 @@ fn plain(place: Place<'_>, error: StepError, spans: &[Span]) -> Error {
         StepError::Io { action, source } => lapstrake_image::Error::io(action, source).into(),
         other => Error::new(ErrorKind::Internal, other.to_string()),
     };
-    let made = place.error(inner.kind(), &text, spans);
+    let point = spans.first().and_then(|span| missing(place, *span, &text));
+    let made = place.error_at(inner.kind(), &text, spans, point);
     match inner.hint() {
         Some(hint) => made.with_hint(hint),
         None => made,
     }
+}
+
+/// Where the path stands that `"/path": not found` is about.
+fn missing(place: Place<'_>, instruction: Span, text: &str) -> Option<Position> {
+    let (_, path) = text.strip_suffix("\": not found")?.rsplit_once('"')?;
+    let relative = path.trim_start_matches('/');
+    let points = Points::of(place.source);
+    let start = points.find(instruction, &Point::Start);
+    let spellings = [path, relative, &format!("./{relative}")].map(str::to_owned);
+    let mut found = spellings
+        .into_iter()
+        .map(|word| points.find(instruction, &Point::Word(word)));
+    found.find(|at| *at != start).flatten()
 }
 
 /// An error and those that caused it, each once.

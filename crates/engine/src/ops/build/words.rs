@@ -4,7 +4,7 @@ use super::request::Dialect;
 use super::result::FailedBuild;
 use crate::error::{Error, ErrorKind, Origin};
 use lapstrake_build::source::SourceError;
-use lapstrake_dockerfile::{ParseError, Span};
+use lapstrake_dockerfile::{Excerpts, ParseError, Point, Points, Position, Span};
 use std::io;
 
 /// The build was stopped.
@@ -68,10 +68,21 @@ pub(super) struct Place<'a> {
 impl Place<'_> {
     /// An error with the lines it stands in. BuildKit says `failed to solve` first; classic docker shows no lines.
     pub(super) fn error(self, kind: ErrorKind, text: &str, spans: &[Span]) -> Error {
+        self.error_at(kind, text, spans, None)
+    }
+
+    /// The same with the exact place.
+    pub(super) fn error_at(
+        self,
+        kind: ErrorKind,
+        text: &str,
+        spans: &[Span],
+        point: Option<Position>,
+    ) -> Error {
         match self.dialect {
             Dialect::Classic => Error::new(kind, text).with_origin(Origin::Stream),
             Dialect::BuildKit => {
-                let excerpt = lapstrake_dockerfile::excerpt(self.name, self.source, spans);
+                let excerpt = Excerpts::new(self.name, self.source).lines(spans, point);
                 let error = Error::new(kind, format!("failed to solve: {text}"))
                     .with_origin(Origin::Stream);
                 error.with_failed_build(FailedBuild {
@@ -86,11 +97,17 @@ impl Place<'_> {
     pub(super) fn parse_error(self, error: &ParseError) -> Error {
         match self.dialect {
             Dialect::Classic => Error::new(ErrorKind::InvalidArgument, error.classic()),
-            Dialect::BuildKit => self.error(
+            Dialect::BuildKit => self.error_at(
                 ErrorKind::InvalidArgument,
                 &error.to_string(),
                 error.spans(),
+                error.position(),
             ),
         }
+    }
+
+    /// Where the word of an instruction stands, or where the instruction begins.
+    pub(super) fn find(self, instruction: Option<Span>, point: &Point) -> Option<Position> {
+        Points::of(self.source).find(instruction?, point)
     }
 }
