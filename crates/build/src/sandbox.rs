@@ -157,19 +157,6 @@ pub enum SandboxMount {
         /// Group.
         gid: u32,
     },
-    /// A socket of an SSH agent.
-    Ssh {
-        /// The agent's socket on the host.
-        source: PathBuf,
-        /// Where, inside the root.
-        target: String,
-        /// Permission bits.
-        mode: u32,
-        /// Owner.
-        uid: u32,
-        /// Group.
-        gid: u32,
-    },
 }
 
 impl SandboxMount {
@@ -179,8 +166,7 @@ impl SandboxMount {
             Self::Bind { target, .. }
             | Self::Overlay { target, .. }
             | Self::Tmpfs { target, .. }
-            | Self::Secret { target, .. }
-            | Self::Ssh { target, .. } => target,
+            | Self::Secret { target, .. } => target,
         }
     }
 }

@@ -202,8 +202,30 @@ pub trait Sources: Send + Sync {
     /// A secret's content; `None` when the build was given none of this name.
     fn secret(&self, id: &str) -> Result<Option<SecretBytes>, SourceError>;
 
-    /// The socket of an SSH agent; `None` when the build was given none of this name.
-    fn ssh(&self, id: &str) -> Result<Option<PathBuf>, SourceError>;
+    /// A socket that leads to an SSH agent, made for one step; `None` when the build was given none
+    /// of this name.
+    fn ssh(
+        &self,
+        id: &str,
+        owner: SocketOwner,
+    ) -> Result<Option<Box<dyn AgentSocket>>, SourceError>;
+}
+
+/// To whom a socket belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketOwner {
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// A socket that is served until it is dropped.
+pub trait AgentSocket: Send {
+    /// Where it is on the host.
+    fn path(&self) -> &Path;
 }
 
 /// A file to download.

@@ -12,6 +12,7 @@ pub mod settings;
 mod glob;
 mod lookup;
 mod sandbox;
+mod ssh;
 mod transfer;
 
 pub use error::{Error, ErrorKind, Origin};

@@ -149,12 +149,6 @@ fn mount(mount: &SandboxMount) -> StepMount {
             uid,
             gid,
         },
-        // The agent's own socket: who may talk to it on the host is who may in the step.
-        SandboxMount::Ssh { source, target, .. } => StepMount::Bind {
-            source,
-            target,
-            read_only: false,
-        },
     }
 }
 

@@ -25,6 +25,7 @@ pub const NEVER: &[(&str, &str)] = &[
 
 /// Third-party crates that only these crates may use. Those under `testing` may use all.
 pub const OWNED: &[(&str, &[&str])] = &[
+    ("aws-lc-rs", &["engine"]),
     ("axum", &["registry", "api"]),
     ("hyper", &["registry", "api"]),
     ("hyper-util", &["registry", "api"]),

@@ -13,7 +13,7 @@ use crate::cancel::CancelToken;
 use crate::error::StepError;
 use crate::graph::{self, MountKind, Run, Sharing, Tree};
 use crate::sandbox::{RunRequest, SandboxMount, SecretBytes};
-use crate::source::{FileKind, Sources, Time};
+use crate::source::{AgentSocket, FileKind, SocketOwner, Sources, Time};
 use lapstrake_dockerfile::ignore::Matcher;
 use lapstrake_snapshot::View;
 use lapstrake_store::{LayerTree, Lease, Store};
@@ -49,6 +49,7 @@ pub(crate) struct Keep {
     trees: Vec<LayerTree>,
     /// By their ids.
     caches: BTreeMap<String, CacheMount>,
+    sockets: Vec<Box<dyn AgentSocket>>,
 }
 
 impl Making<'_> {
@@ -118,24 +119,39 @@ impl Making<'_> {
                 size_bytes: *size_bytes,
             }),
             MountKind::Secret(secret) => self.secret(target, secret, mounts, environment)?,
-            MountKind::Ssh(ssh) => match self.sources.ssh(&ssh.id)? {
-                Some(source) => mounts.push(SandboxMount::Ssh {
-                    source,
-                    target,
-                    mode: ssh.mode,
-                    uid: ssh.uid,
-                    gid: ssh.gid,
-                }),
-                None if ssh.required => {
-                    return Err(StepError::Invalid(format!(
-                        "no SSH key \"{}\" forwarded from the client",
-                        ssh.id
-                    )));
-                }
-                None => {}
-            },
+            MountKind::Ssh(ssh) => mounts.extend(self.ssh(target, ssh, keep)?),
         }
         Ok(())
+    }
+
+    fn ssh(
+        &self,
+        target: String,
+        ssh: &graph::Ssh,
+        keep: &mut Keep,
+    ) -> Result<Option<SandboxMount>, StepError> {
+        let owner = SocketOwner {
+            uid: ssh.uid,
+            gid: ssh.gid,
+            mode: ssh.mode,
+        };
+        let Some(socket) = self.sources.ssh(&ssh.id, owner)? else {
+            return if ssh.required {
+                Err(StepError::Invalid(format!(
+                    "no SSH key \"{}\" forwarded from the client",
+                    ssh.id
+                )))
+            } else {
+                Ok(None)
+            };
+        };
+        let source = socket.path().to_owned();
+        keep.sockets.push(socket);
+        Ok(Some(SandboxMount::Bind {
+            source,
+            target,
+            read_only: false,
+        }))
     }
 
     /// Declared volumes: what is there is copied, and what the program makes of it is thrown away. A directory that is

@@ -174,7 +174,11 @@ impl Sources for World {
         Ok((id == "known").then(|| SecretBytes::new(b"secret".to_vec())))
     }
 
-    fn ssh(&self, _id: &str) -> Result<Option<PathBuf>, SourceError> {
+    fn ssh(
+        &self,
+        _id: &str,
+        _owner: crate::source::SocketOwner,
+    ) -> Result<Option<Box<dyn crate::source::AgentSocket>>, SourceError> {
         Ok(None)
     }
 }

@@ -302,7 +302,7 @@ impl Build<'_> {
             &planned.opened.tree,
             &planned.images,
             request,
-        );
+        )?;
         let epoch = planned.plan.source_date_epoch.or(request.source_date_epoch);
         let solve_options = SolveOptions {
             dialect: options::dialect(self.dialect),

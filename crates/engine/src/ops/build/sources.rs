@@ -6,19 +6,21 @@ use super::remote::{Network, Ssh, absolute, failed};
 use super::request::{BuildRequest, SecretSource, SshSource};
 use super::words::{io_words, to_source};
 use crate::error::{Error, ErrorKind};
+use crate::ssh::{Agent, Owner, StepSocket};
 use lapstrake_build::cancel::CancelToken;
 use lapstrake_build::context::{Address, GitAddress, LocalTree, Scratch};
 use lapstrake_build::graph::ImageWanted;
 use lapstrake_build::sandbox::SecretBytes;
 use lapstrake_build::source::{
-    GitRequest, HttpRequest, RemoteFile, RemoteTree, SourceError, SourceTree, Sources, Time,
+    AgentSocket, GitRequest, HttpRequest, RemoteFile, RemoteTree, SocketOwner, SourceError,
+    SourceTree, Sources, Time,
 };
 use lapstrake_snapshot::Layer;
 use lapstrake_spec::{Digest, Hasher};
 use lapstrake_store::Store;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The largest secret, as in BuildKit.
@@ -66,7 +68,10 @@ pub(super) struct BuildSources {
     working_directory: PathBuf,
     named: BTreeMap<String, String>,
     secrets: BTreeMap<String, SecretSource>,
-    ssh: BTreeMap<String, SshSource>,
+    /// By the ids of `--ssh`.
+    agents: BTreeMap<String, Arc<Agent>>,
+    /// What a Dockerfile may fetch repositories with when there is no agent.
+    without_agent: Ssh,
     images: Arc<ResolvedImages>,
     contexts: Memo<Kept>,
     repositories: Memo<Kept>,
@@ -80,20 +85,24 @@ impl BuildSources {
         main: &Arc<LocalTree>,
         images: &Arc<ResolvedImages>,
         request: &BuildRequest,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Error> {
+        Ok(Self {
             store: store.clone(),
             network: Arc::clone(network),
             main: Arc::clone(main),
             working_directory: request.working_directory.clone(),
             named: request.named_contexts.clone(),
             secrets: request.secrets.clone(),
-            ssh: request.ssh.clone(),
+            agents: agents(&request.ssh, &request.working_directory)?,
+            without_agent: match request.ssh.is_empty() {
+                true => Ssh::Refused,
+                false => Ssh::User,
+            },
             images: Arc::clone(images),
             contexts: Memo::new(),
             repositories: Memo::new(),
             files: Memo::new(),
-        }
+        })
     }
 
     fn open_named(&self, name: &str) -> Result<Kept, Error> {
@@ -149,14 +158,21 @@ impl BuildSources {
         })
     }
 
-    /// What a Dockerfile may fetch repositories with: what `--ssh` gives.
-    fn ssh_of_dockerfile(&self) -> Ssh {
-        let given = self.ssh.get("default");
-        match given.or_else(|| self.ssh.values().next()) {
-            None => Ssh::Refused,
-            Some(SshSource::Agent(socket)) => Ssh::Agent(socket.clone()),
-            Some(SshSource::Keys(_) | SshSource::Unset) => Ssh::User,
-        }
+    /// Checks out for a Dockerfile, with what `--ssh` gives.
+    fn checkout_with_agent(&self, address: &GitAddress, keep_git: bool) -> Result<Kept, Error> {
+        let given = self.agents.get("default");
+        let Some(agent) = given.or_else(|| self.agents.values().next()) else {
+            return self.checkout(address, keep_git, &self.without_agent);
+        };
+        let owner = Owner {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            mode: 0o600,
+        };
+        let socket = StepSocket::serve(agent, &self.store, owner)
+            .map_err(|error| failed("make a socket for ssh", error))?;
+        let ssh = Ssh::Agent(socket.path().to_owned());
+        self.checkout(address, keep_git, &ssh)
     }
 
     fn download(&self, request: &HttpRequest) -> Result<(RemoteFile, Arc<Scratch>), Error> {
@@ -196,6 +212,29 @@ impl BuildSources {
         };
         Ok((file, Arc::new(scratch)))
     }
+}
+
+/// Who signs, by the ids of `--ssh`. Keys are read before anything runs, as docker's client does.
+fn agents(
+    given: &BTreeMap<String, SshSource>,
+    working_directory: &Path,
+) -> Result<BTreeMap<String, Arc<Agent>>, Error> {
+    let mut agents = BTreeMap::new();
+    for (id, source) in given {
+        let agent = match source {
+            SshSource::Unset => continue,
+            SshSource::Agent(socket) => Agent::Socket(working_directory.join(socket)),
+            SshSource::Keys(paths) => {
+                let whole: Vec<PathBuf> = paths
+                    .iter()
+                    .map(|path| working_directory.join(path))
+                    .collect();
+                Agent::of_keys(id, &whole)?
+            }
+        };
+        agents.insert(id.clone(), Arc::new(agent));
+    }
+    Ok(agents)
 }
 
 impl Sources for BuildSources {
@@ -238,7 +277,7 @@ impl Sources for BuildSources {
             .ok_or_else(|| SourceError::other(format!("{} is no git repository", request.url)))?;
         let key = format!("{} {}", request.keep_git_dir, request.url);
         let kept = self.repositories.get(&key, || {
-            self.checkout(&address, request.keep_git_dir, &self.ssh_of_dockerfile())
+            self.checkout_with_agent(&address, request.keep_git_dir)
                 .map_err(to_source)
         })?;
         let commit = kept.commit.clone();
@@ -279,14 +318,22 @@ impl Sources for BuildSources {
         Ok(Some(SecretBytes::new(bytes)))
     }
 
-    fn ssh(&self, id: &str) -> Result<Option<PathBuf>, SourceError> {
-        match self.ssh.get(id) {
-            None | Some(SshSource::Unset) => Ok(None),
-            Some(SshSource::Agent(socket)) => Ok(Some(socket.clone())),
-            Some(SshSource::Keys(_)) => Err(SourceError::other(format!(
-                "ssh keys in files are not supported for {id}: add them to an agent with ssh-add and give its socket"
-            ))),
-        }
+    fn ssh(
+        &self,
+        id: &str,
+        owner: SocketOwner,
+    ) -> Result<Option<Box<dyn AgentSocket>>, SourceError> {
+        let Some(agent) = self.agents.get(id) else {
+            return Ok(None);
+        };
+        let owner = Owner {
+            uid: owner.uid,
+            gid: owner.gid,
+            mode: owner.mode,
+        };
+        let socket = StepSocket::serve(agent, &self.store, owner)
+            .map_err(SourceError::io(format!("make a socket for ssh {id}")))?;
+        Ok(Some(Box::new(socket)))
     }
 }
 
