@@ -8,6 +8,7 @@
 //!                                (to explain), or of what is known before files are read (a short cut)
 //! <root>/build/files/<digest>    the list of files behind a record, to explain
 //! <root>/build/digests/<name>    digests of the files of one context directory
+//! <root>/build/remote/<address>   what a server said of a file, and what the file was, see RemoteRecord
 //! <root>/build/mounts/<hash>/    cache mounts, see the module `mounts`
 //! ```
 //!
@@ -32,11 +33,13 @@ mod key;
 mod mounts;
 mod prune;
 mod record;
+mod remote;
 
 pub use explain::Explanation;
-pub use key::Key;
+pub use key::{ContentHasher, Key};
 pub use prune::{CacheEntry, EntryKind, PruneOptions, Pruned};
 pub use record::{FileDigest, FileList, Inputs, Record};
+pub use remote::RemoteRecord;
 
 pub(crate) use digests::Digests;
 pub(crate) use explain::explain;

@@ -3,6 +3,7 @@
 //! The solver asks for as little as it can: a context that no step uses is never opened, and of a file whose
 //! identity is known only the metadata is read.
 
+use crate::cache::Key;
 use crate::cancel::CancelToken;
 use crate::graph::ImageWanted;
 use crate::sandbox::SecretBytes;
@@ -38,6 +39,13 @@ pub trait SourceTree: Send + Sync {
     fn xattrs(&self, path: &Path) -> Result<Attributes, SourceError> {
         let _ = path;
         Ok(Vec::new())
+    }
+
+    /// What a file's content is called, when that is known without reading it: see
+    /// [`RemoteFile::key`].
+    fn content_key(&self, path: &Path) -> Option<Key> {
+        let _ = path;
+        None
     }
 
     /// Whether owners of files are part of the tree: true for what an archive brought, false for
@@ -237,17 +245,36 @@ pub struct HttpRequest {
     pub checksum: Option<Digest>,
 }
 
-/// A downloaded file.
+/// A file of a server. Its bytes need not be here as long as nobody asks for them.
 #[derive(Debug, Clone)]
 pub struct RemoteFile {
-    /// Where it lies until the build ends.
-    pub path: PathBuf,
+    /// Its bytes.
+    pub content: Arc<dyn RemoteContent>,
+    /// How many there are.
+    pub size: u64,
+    /// What [`crate::cache::ContentHasher`] makes of them, when that is known.
+    pub key: Option<Key>,
     /// The name it has when the destination is a directory.
     pub name: String,
     /// SHA-256 of its bytes.
     pub digest: Digest,
     /// From the `Last-Modified` header.
     pub modified: Option<Time>,
+}
+
+/// The bytes of a file that lies elsewhere.
+pub trait RemoteContent: std::fmt::Debug + Send + Sync {
+    /// Fetches what is not here.
+    fn open(&self) -> Result<Box<dyn Read + Send>, SourceError>;
+}
+
+/// A file that is here.
+impl RemoteContent for PathBuf {
+    fn open(&self) -> Result<Box<dyn Read + Send>, SourceError> {
+        let file = std::fs::File::open(self);
+        let file = file.map_err(SourceError::io(format!("open {}", self.display())))?;
+        Ok(Box::new(file))
+    }
 }
 
 /// A repository to check out.

@@ -54,6 +54,22 @@ impl<'de> Deserialize<'de> for Key {
     }
 }
 
+/// Makes the key of bytes that come in pieces: [`Key::of`] all of them.
+#[derive(Debug, Clone, Default)]
+pub struct ContentHasher(blake3::Hasher);
+
+impl ContentHasher {
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The key of what came.
+    pub fn finish(&self) -> Key {
+        Key(*self.0.finalize().as_bytes())
+    }
+}
+
 /// Hashes fields so that no two different lists of fields hash the same bytes.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyHasher(blake3::Hasher);

@@ -114,7 +114,7 @@ impl Cache {
 
     /// What everything but layers and cache mounts takes on disk.
     fn side_bytes(&self) -> u64 {
-        let folders = ["records", "steps", "files", "digests"].into_iter();
+        let folders = ["records", "steps", "files", "digests", "remote"].into_iter();
         folders
             .map(|name| bytes_on_disk(self.folder().join(name)))
             .sum()
@@ -161,7 +161,7 @@ impl Cache {
     /// Removes temporary names of the dead, pointers to records that are gone, and what nobody has
     /// written for long.
     fn sweep(&self, now: Time) -> Result<(), CacheError> {
-        for name in ["records", "steps", "files", "digests", "mounts"] {
+        for name in ["records", "steps", "files", "digests", "remote", "mounts"] {
             for entry in folder(&self.folder().join(name))? {
                 let old = entry
                     .metadata()
@@ -169,7 +169,7 @@ impl Cache {
                 let temporary = is_temporary(&entry);
                 let stale = match name {
                     "steps" => self.is_stale_pointer(&entry.path()),
-                    "files" | "digests" => old,
+                    "files" | "digests" | "remote" => old,
                     _ => false,
                 };
                 let broken = name == "mounts" && !temporary && !mounts::is_whole(&entry.path());

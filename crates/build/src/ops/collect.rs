@@ -289,7 +289,10 @@ fn content(reading: &Reading, item: &Item, buffer: &mut Vec<u8>) -> Result<Key, 
         if let Some(known) = remembered() {
             return Ok(known);
         }
-        let content = read(reading.tree.as_ref(), &item.path, buffer)?;
+        let content = match reading.tree.content_key(&item.path) {
+            Some(known) => known,
+            None => read(reading.tree.as_ref(), &item.path, buffer)?,
+        };
         return full_digest(reading, item, &Seen::of(content));
     }
     let mut hasher = KeyHasher::new("special");
@@ -344,7 +347,7 @@ fn full_digest(reading: &Reading, item: &Item, seen: &Seen) -> Result<Key, StepE
 fn read(tree: &dyn SourceTree, path: &Path, buffer: &mut Vec<u8>) -> Result<Key, StepError> {
     buffer.resize(BUFFER_BYTES, 0);
     let mut file = tree.open(path)?;
-    let mut hasher = blake3::Hasher::new();
+    let mut hasher = crate::cache::ContentHasher::default();
     loop {
         match file.read(buffer) {
             Ok(0) => break,
@@ -358,7 +361,7 @@ fn read(tree: &dyn SourceTree, path: &Path, buffer: &mut Vec<u8>) -> Result<Key,
             }
         }
     }
-    Ok(Key::from_bytes(*hasher.finalize().as_bytes()))
+    Ok(hasher.finish())
 }
 
 /// Follows links in the parents of a path, and in its last name when that is wanted. None when there is nothing.

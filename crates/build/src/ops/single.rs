@@ -1,11 +1,13 @@
 //! Sources of one file: heredocs and downloads.
 
-use crate::error::StepError;
+use crate::cache::Key;
 use crate::graph::InlineFile;
-use crate::source::{FileKind, Metadata, RemoteFile, SourceEntry, SourceError, SourceTree, Time};
-use std::fs::File;
+use crate::source::{
+    FileKind, Metadata, RemoteContent, RemoteFile, SourceEntry, SourceError, SourceTree, Time,
+};
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Mode of a file that was fetched.
 const REMOTE_MODE: u32 = 0o600;
@@ -23,7 +25,7 @@ pub(crate) struct SingleFile {
 #[derive(Debug)]
 enum Content {
     Bytes(Vec<u8>),
-    Host(PathBuf),
+    Remote(Arc<dyn RemoteContent>, Option<Key>),
 }
 
 impl SingleFile {
@@ -48,18 +50,15 @@ impl SingleFile {
         }
     }
 
-    pub(crate) fn remote(file: RemoteFile) -> Result<Self, StepError> {
-        let size = std::fs::metadata(&file.path)
-            .map_err(StepError::io(format!("stat {}", file.path.display())))?
-            .len();
-        Ok(Self {
+    pub(crate) fn remote(file: RemoteFile) -> Self {
+        Self {
             name: super::path::clean(file.name.as_bytes()),
             mode: REMOTE_MODE,
-            size,
+            size: file.size,
             // BuildKit gives a file without the header the epoch's time.
             modified: file.modified.unwrap_or_default(),
-            content: Content::Host(file.path),
-        })
+            content: Content::Remote(file.content, file.key),
+        }
     }
 
     fn file(&self) -> Metadata {
@@ -103,12 +102,17 @@ impl SourceTree for SingleFile {
         Err(SourceError::other(format!("{} is no link", path.display())))
     }
 
-    fn open(&self, path: &Path) -> Result<Box<dyn Read + Send>, SourceError> {
-        Ok(match &self.content {
-            Content::Bytes(bytes) => Box::new(Cursor::new(bytes.clone())),
-            Content::Host(host) => Box::new(
-                File::open(host).map_err(SourceError::io(format!("open {}", path.display())))?,
-            ),
-        })
+    fn open(&self, _path: &Path) -> Result<Box<dyn Read + Send>, SourceError> {
+        match &self.content {
+            Content::Bytes(bytes) => Ok(Box::new(Cursor::new(bytes.clone()))),
+            Content::Remote(content, _) => content.open(),
+        }
+    }
+
+    fn content_key(&self, path: &Path) -> Option<Key> {
+        match &self.content {
+            Content::Remote(_, key) if path == self.name => *key,
+            _ => None,
+        }
     }
 }

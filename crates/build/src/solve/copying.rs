@@ -210,7 +210,7 @@ impl Solver<'_> {
                     file.name.clone_from(&http.file_name);
                 }
                 let name = file.name.clone();
-                (Arc::new(single::SingleFile::remote(file)?), name)
+                (Arc::new(single::SingleFile::remote(file)), name)
             }
             CopySource::Git(git) => {
                 let request = GitRequest {

@@ -163,19 +163,22 @@ impl<'a> Session<'a> {
             Self::Http { http, url } => {
                 let page = http.get(&format!("{url}/info/refs?service=git-upload-pack"))?;
                 let mut reader = Reader::new(page);
-                match reader.next()? {
-                    Packet::Data(line) if line.starts_with(b"# service=git-upload-pack") => {}
-                    Packet::Data(line) => return Err(remote_error(line)),
-                    _ => {
-                        return Err(Error::invalid(
-                            "the server does not speak git's smart protocol",
-                        ));
+                match reader.next() {
+                    Ok(Packet::Data(line)) if line.starts_with(b"# service=git-upload-pack") => {}
+                    Ok(Packet::Data(line)) if line.starts_with(b"ERR ") => {
+                        return Err(remote_error(line));
                     }
+                    // A list of references as it lies on a disk, or a page for people.
+                    Ok(_) | Err(Error::Invalid(_)) => return Err(Error::Dumb),
+                    Err(Error::Io { source, .. })
+                        if source.kind() == std::io::ErrorKind::UnexpectedEof =>
+                    {
+                        return Err(Error::Dumb);
+                    }
+                    Err(error) => return Err(error),
                 }
                 if reader.next()? != Packet::Flush {
-                    return Err(Error::invalid(
-                        "the server does not speak git's smart protocol",
-                    ));
+                    return Err(Error::Dumb);
                 }
                 advertised(&mut reader)
             }

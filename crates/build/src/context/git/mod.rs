@@ -49,6 +49,11 @@ pub enum Error {
     /// The server does not speak as it should, or an object is damaged.
     #[error("{0}")]
     Invalid(String),
+    /// A web server that knows nothing of git: it has files at most.
+    #[error(
+        "the server does not speak git's smart HTTP protocol, and its files cannot be read one by one"
+    )]
+    Dumb,
     /// The server's own words.
     #[error("remote: {0}")]
     Remote(String),

@@ -159,7 +159,9 @@ impl Sources for World {
         _cancel: &CancelToken,
     ) -> Result<RemoteFile, SourceError> {
         Ok(RemoteFile {
-            path: self.remote.clone().unwrap(),
+            size: fs::metadata(self.remote.as_ref().unwrap()).unwrap().len(),
+            content: Arc::new(self.remote.clone().unwrap()),
+            key: None,
             name: "download".to_owned(),
             digest: Digest::sha256(request.url.as_bytes()),
             modified: None,

@@ -8,7 +8,7 @@ use super::request::{BuildRequest, Call, Dialect, OnFail};
 use super::result::{Answer, BuildResult, Warning};
 use super::sources::BuildSources;
 use super::words::{Place, cancelled};
-use super::{classic, failure, finish, kept, options};
+use super::{classic, download, failure, finish, kept, options};
 use crate::Engine;
 use crate::error::{Error, ErrorKind, Origin};
 use crate::event::{Event, EventSink};
@@ -302,6 +302,7 @@ impl Build<'_> {
             &planned.opened.tree,
             &planned.images,
             request,
+            download::moment(self.engine.now()),
         )?;
         let epoch = planned.plan.source_date_epoch.or(request.source_date_epoch);
         let solve_options = SolveOptions {

@@ -17,6 +17,7 @@
 //! Everything else in that folder is the cache's.
 
 mod classic;
+mod download;
 mod driver;
 mod entitlement;
 mod failure;

@@ -10,7 +10,9 @@ use lapstrake_build::context::git::{
 use lapstrake_build::context::{GitAddress, Scratch};
 use lapstrake_registry::client::{Client, FetchRequest, Fetched};
 use lapstrake_store::Store;
+use rustix::event::{PollFd, PollFlags, poll};
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +20,8 @@ use tokio::runtime::Handle;
 
 /// The largest file that is downloaded.
 const FILE_LIMIT: u64 = 64 << 30;
+/// The answer to a condition that does not hold.
+const NOT_MODIFIED: u16 = 304;
 /// Submodules in submodules.
 const SUBMODULE_DEPTH: usize = 8;
 /// The largest `.gitmodules`.
@@ -77,6 +81,15 @@ impl Network {
         })
     }
 
+    /// The same network for work that is of no use once `cancel` is raised.
+    pub(super) fn until(&self, cancel: &CancelToken) -> Arc<Self> {
+        Arc::new(Self {
+            client: self.client.clone(),
+            handle: self.handle.clone(),
+            cancel: cancel.clone(),
+        })
+    }
+
     /// Downloads a file.
     pub(super) fn get(self: &Arc<Self>, url: &str) -> Result<Body, Error> {
         self.ask(&FetchRequest {
@@ -86,13 +99,41 @@ impl Network {
         })
     }
 
+    /// Downloads a file unless it is the one that the headers name; nothing then.
+    pub(super) fn get_changed(
+        self: &Arc<Self>,
+        url: &str,
+        headers: Vec<(String, String)>,
+    ) -> Result<Option<Body>, Error> {
+        if headers.is_empty() {
+            return self.get(url).map(Some);
+        }
+        let request = FetchRequest {
+            url: url.to_owned(),
+            headers,
+            limit: FILE_LIMIT,
+            ..FetchRequest::default()
+        };
+        let answer = self.wait(async { self.client.ask(&request).await.map_err(Error::from) })?;
+        match answer {
+            Ok(fetched) => Ok(Some(self.body(fetched))),
+            Err(refusal) if refusal.status == NOT_MODIFIED => Ok(None),
+            // Without conditions it may be another answer, and its error has the words that are usual.
+            Err(_) => self.get(url).map(Some),
+        }
+    }
+
     fn ask(self: &Arc<Self>, request: &FetchRequest) -> Result<Body, Error> {
         let fetched = self.wait(async { self.client.fetch(request).await.map_err(Error::from) })?;
-        Ok(Body {
+        Ok(self.body(fetched))
+    }
+
+    fn body(self: &Arc<Self>, fetched: Fetched) -> Body {
+        Body {
             network: Arc::clone(self),
             fetched,
             chunk: bytes::Bytes::new(),
-        })
+        }
     }
 
     /// A repository's tree, checked out in a new folder of the store; the commit.
@@ -208,7 +249,7 @@ impl Repositories<'_> {
             return Err(Error::new(ErrorKind::Denied, text)
                 .with_hint("give `--ssh default` to let the Dockerfile use your keys"));
         }
-        let connect = || connect(address, self.ssh);
+        let connect = || connect(address, self.ssh, &self.network.cancel);
         let is_http = address.remote.starts_with("http");
         let remote = if is_http {
             Remote::Http {
@@ -280,6 +321,7 @@ fn git_error(address: &GitAddress, error: git::Error) -> Error {
         git::Error::NoReference(_) | git::Error::NoDirectory(_) => ErrorKind::NotFound,
         git::Error::Invalid(_) | git::Error::Missing(_) => ErrorKind::Corrupt,
         git::Error::TooLarge(_) => ErrorKind::InvalidArgument,
+        git::Error::Dumb => ErrorKind::Unsupported,
         git::Error::Remote(_) | git::Error::Io { .. } => ErrorKind::Unavailable,
     };
     let mut text = format!("failed to fetch remote {}: {error}", address.remote);
@@ -287,7 +329,14 @@ fn git_error(address: &GitAddress, error: git::Error) -> Error {
         text.push_str(": ");
         text.push_str(&source.to_string());
     }
-    Error::new(kind, text).with_source(error)
+    let is_dumb = matches!(error, git::Error::Dumb);
+    let made = Error::new(kind, text).with_source(error);
+    if is_dumb {
+        return made.with_hint(
+            "the server has to run `git http-backend`; git:// and ssh addresses work too",
+        );
+    }
+    made
 }
 
 /// HTTP for git. Where the first answer came from by a redirect, the rest is asked for too.
@@ -361,15 +410,35 @@ fn is_ssh(remote: &str) -> bool {
 }
 
 /// The connection to a server that is no web server.
-fn connect(address: &GitAddress, access: &Ssh) -> Result<Duplex, git::Error> {
+fn connect(address: &GitAddress, access: &Ssh, cancel: &CancelToken) -> Result<Duplex, git::Error> {
     match address.remote.strip_prefix("git://") {
-        Some(rest) => daemon(rest),
-        None => ssh(&address.remote, access),
+        Some(rest) => daemon(rest, cancel),
+        None => ssh(&address.remote, access, cancel),
+    }
+}
+
+/// What is read until the build is cancelled.
+struct Watched<T> {
+    input: T,
+    cancel: CancelToken,
+}
+
+impl<T: Read + AsFd> Read for Watched<T> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut set = [
+            PollFd::new(&self.input, PollFlags::IN),
+            PollFd::new(&self.cancel, PollFlags::IN),
+        ];
+        rustix::io::retry_on_intr(|| poll(&mut set, None))?;
+        if self.cancel.is_cancelled() {
+            return Err(io::Error::other("context canceled"));
+        }
+        self.input.read(buffer)
     }
 }
 
 /// git's own protocol: `git://host[:port]/path`.
-fn daemon(rest: &str) -> Result<Duplex, git::Error> {
+fn daemon(rest: &str, cancel: &CancelToken) -> Result<Duplex, git::Error> {
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let authority = match host.rsplit_once(':') {
         Some(_) => host.to_owned(),
@@ -382,13 +451,16 @@ fn daemon(rest: &str) -> Result<Duplex, git::Error> {
     let packet = format!("{:04x}{line}", line.len().saturating_add(4));
     output.write_all(packet.as_bytes()).map_err(refused())?;
     Ok(Duplex {
-        input: Box::new(stream),
+        input: Box::new(Watched {
+            input: stream,
+            cancel: cancel.clone(),
+        }),
         output: Box::new(output),
     })
 }
 
 /// The user's ssh, the one program that is asked for help: keys, agents and known hosts are its own.
-fn ssh(remote: &str, access: &Ssh) -> Result<Duplex, git::Error> {
+fn ssh(remote: &str, access: &Ssh, cancel: &CancelToken) -> Result<Duplex, git::Error> {
     let (host, port, path) = ssh_parts(remote)
         .ok_or_else(|| git::Error::Invalid(format!("invalid address {remote}")))?;
     #[expect(
@@ -404,11 +476,14 @@ fn ssh(remote: &str, access: &Ssh) -> Result<Duplex, git::Error> {
     if let Ssh::Agent(socket) = access {
         command.env("SSH_AUTH_SOCK", socket);
     }
-    attend(command)
+    attend(command, cancel)
 }
 
 /// Starts ssh. What it says is kept for the case that it fails.
-pub(super) fn attend(mut command: std::process::Command) -> Result<Duplex, git::Error> {
+pub(super) fn attend(
+    mut command: std::process::Command,
+    cancel: &CancelToken,
+) -> Result<Duplex, git::Error> {
     command.stdin(std::process::Stdio::piped());
     command.stdout(std::process::Stdio::piped());
     command.stderr(std::process::Stdio::piped());
@@ -429,7 +504,10 @@ pub(super) fn attend(mut command: std::process::Command) -> Result<Duplex, git::
         listener,
     };
     Ok(Duplex {
-        input: Box::new(attended),
+        input: Box::new(Watched {
+            input: attended,
+            cancel: cancel.clone(),
+        }),
         output: Box::new(output),
     })
 }
@@ -512,6 +590,12 @@ impl Read for Attended {
             return Err(error);
         }
         Ok(count)
+    }
+}
+
+impl AsFd for Attended {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.input.as_fd()
     }
 }
 

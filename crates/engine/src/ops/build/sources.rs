@@ -1,5 +1,6 @@
 //! What the steps of a build take from outside, opened when a step first asks.
 
+use super::download::Downloads;
 use super::images::ResolvedImages;
 use super::open::{as_brought, open_scratch, with_own_ignore};
 use super::remote::{Network, Ssh, absolute, failed};
@@ -16,19 +17,15 @@ use lapstrake_build::source::{
     SourceTree, Sources, Time,
 };
 use lapstrake_snapshot::Layer;
-use lapstrake_spec::{Digest, Hasher};
+use lapstrake_spec::Digest;
 use lapstrake_store::Store;
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The largest secret, as in BuildKit.
 const SECRET_LIMIT: u64 = 500 << 10;
-/// Bytes written at a time.
-const BUFFER_BYTES: usize = 128 << 10;
-/// Bytes of a file's name.
-const NAME_LIMIT: usize = 255;
 
 /// Answers that are found once; whoever asks meanwhile waits.
 struct Memo<T>(Mutex<BTreeMap<String, Slot<T>>>);
@@ -75,7 +72,8 @@ pub(super) struct BuildSources {
     images: Arc<ResolvedImages>,
     contexts: Memo<Kept>,
     repositories: Memo<Kept>,
-    files: Memo<(RemoteFile, Arc<Scratch>)>,
+    files: Memo<RemoteFile>,
+    now: Time,
 }
 
 impl BuildSources {
@@ -85,6 +83,7 @@ impl BuildSources {
         main: &Arc<LocalTree>,
         images: &Arc<ResolvedImages>,
         request: &BuildRequest,
+        now: Time,
     ) -> Result<Self, Error> {
         Ok(Self {
             store: store.clone(),
@@ -102,6 +101,7 @@ impl BuildSources {
             contexts: Memo::new(),
             repositories: Memo::new(),
             files: Memo::new(),
+            now,
         })
     }
 
@@ -112,7 +112,7 @@ impl BuildSources {
         })?;
         let path = absolute(&self.working_directory, text);
         match Address::parse(text, path.is_dir()) {
-            Address::Git(address) => self.checkout(&address, false, &Ssh::User),
+            Address::Git(address) => self.checkout(&self.network, &address, false, &Ssh::User),
             Address::Path(_) if path.is_dir() => {
                 let tree = LocalTree::open(&path, name)
                     .map_err(|error| failed(&format!("open {}", path.display()), error))?;
@@ -149,8 +149,14 @@ impl BuildSources {
         })
     }
 
-    fn checkout(&self, address: &GitAddress, keep_git: bool, ssh: &Ssh) -> Result<Kept, Error> {
-        let (scratch, commit) = self.network.checkout(&self.store, address, keep_git, ssh)?;
+    fn checkout(
+        &self,
+        network: &Arc<Network>,
+        address: &GitAddress,
+        keep_git: bool,
+        ssh: &Ssh,
+    ) -> Result<Kept, Error> {
+        let (scratch, commit) = network.checkout(&self.store, address, keep_git, ssh)?;
         Ok(Kept {
             tree: Arc::new(open_scratch(&scratch)?),
             commit: commit.to_string(),
@@ -159,10 +165,16 @@ impl BuildSources {
     }
 
     /// Checks out for a Dockerfile, with what `--ssh` gives.
-    fn checkout_with_agent(&self, address: &GitAddress, keep_git: bool) -> Result<Kept, Error> {
+    fn checkout_with_agent(
+        &self,
+        address: &GitAddress,
+        keep_git: bool,
+        cancel: &CancelToken,
+    ) -> Result<Kept, Error> {
+        let network = self.network.until(cancel);
         let given = self.agents.get("default");
         let Some(agent) = given.or_else(|| self.agents.values().next()) else {
-            return self.checkout(address, keep_git, &self.without_agent);
+            return self.checkout(&network, address, keep_git, &self.without_agent);
         };
         let owner = Owner {
             uid: rustix::process::geteuid().as_raw(),
@@ -172,45 +184,7 @@ impl BuildSources {
         let socket = StepSocket::serve(agent, &self.store, owner)
             .map_err(|error| failed("make a socket for ssh", error))?;
         let ssh = Ssh::Agent(socket.path().to_owned());
-        self.checkout(address, keep_git, &ssh)
-    }
-
-    fn download(&self, request: &HttpRequest) -> Result<(RemoteFile, Arc<Scratch>), Error> {
-        let mut body = self.network.get(&request.url)?;
-        let scratch =
-            Scratch::create(&self.store).map_err(|error| failed("make a folder", error))?;
-        let path = scratch.path().join("file");
-        let wrong = |error| failed(&format!("download {}", request.url), error);
-        let mut file = std::fs::File::create_new(&path).map_err(wrong)?;
-        let mut hasher = Hasher::sha256();
-        let mut buffer = vec![0; BUFFER_BYTES];
-        loop {
-            let count = body.read(&mut buffer).map_err(wrong)?;
-            let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else {
-                break;
-            };
-            hasher.update(bytes);
-            file.write_all(bytes).map_err(wrong)?;
-        }
-        let digest = hasher.finish();
-        if let Some(wanted) = request
-            .checksum
-            .as_ref()
-            .filter(|wanted| **wanted != digest)
-        {
-            let text = format!("digest mismatch {digest}: {wanted}");
-            return Err(Error::new(ErrorKind::Corrupt, text));
-        }
-        let head = &body.fetched;
-        let name = file_name(head.disposition.as_deref(), &request.url);
-        let modified = head.last_modified.as_deref().and_then(http_date);
-        let file = RemoteFile {
-            path,
-            name,
-            digest,
-            modified,
-        };
-        Ok((file, Arc::new(scratch)))
+        self.checkout(&network, address, keep_git, &ssh)
     }
 }
 
@@ -237,6 +211,14 @@ fn agents(
     Ok(agents)
 }
 
+/// What failed because the build was stopped did not fail.
+fn stopped(cancel: &CancelToken, error: Error) -> SourceError {
+    if cancel.is_cancelled() {
+        return SourceError::Cancelled;
+    }
+    to_source(error)
+}
+
 impl Sources for BuildSources {
     fn context(&self) -> Result<Arc<dyn SourceTree>, SourceError> {
         let tree: Arc<LocalTree> = Arc::clone(&self.main);
@@ -260,25 +242,26 @@ impl Sources for BuildSources {
         found.ok_or_else(|| SourceError::other(format!("image {} was not resolved", image.name)))
     }
 
-    fn http(
-        &self,
-        request: &HttpRequest,
-        _cancel: &CancelToken,
-    ) -> Result<RemoteFile, SourceError> {
+    fn http(&self, request: &HttpRequest, cancel: &CancelToken) -> Result<RemoteFile, SourceError> {
         let key = format!("{} {:?}", request.url, request.checksum);
-        let (file, _scratch) = self
-            .files
-            .get(&key, || self.download(request).map_err(to_source))?;
-        Ok(file)
+        let downloads = Downloads {
+            network: self.network.until(cancel),
+            store: self.store.clone(),
+            now: self.now,
+        };
+        self.files.get(&key, || {
+            let file = downloads.file(request);
+            file.map_err(|error| stopped(cancel, error))
+        })
     }
 
-    fn git(&self, request: &GitRequest, _cancel: &CancelToken) -> Result<RemoteTree, SourceError> {
+    fn git(&self, request: &GitRequest, cancel: &CancelToken) -> Result<RemoteTree, SourceError> {
         let address = GitAddress::parse(&request.url)
             .ok_or_else(|| SourceError::other(format!("{} is no git repository", request.url)))?;
         let key = format!("{} {}", request.keep_git_dir, request.url);
         let kept = self.repositories.get(&key, || {
-            self.checkout_with_agent(&address, request.keep_git_dir)
-                .map_err(to_source)
+            self.checkout_with_agent(&address, request.keep_git_dir, cancel)
+                .map_err(|error| stopped(cancel, error))
         })?;
         let commit = kept.commit.clone();
         if let Some(wanted) = &request.checksum
@@ -378,48 +361,4 @@ impl SourceTree for Held {
     fn cache_name(&self) -> Option<String> {
         self.0.tree.cache_name()
     }
-}
-
-/// The name that a downloaded file gets in a directory: the server's, else the last part of the
-/// address.
-pub(super) fn file_name(disposition: Option<&str>, url: &str) -> String {
-    let given = disposition.and_then(|text| {
-        let fields = text.split(';').map(str::trim);
-        let value = fields.filter_map(|field| field.split_once('='));
-        let mut named = value.filter(|(key, _)| key.eq_ignore_ascii_case("filename"));
-        named
-            .next()
-            .map(|(_, name)| name.trim_matches('"').to_owned())
-    });
-    let path = url.split(['?', '#']).next().unwrap_or_default();
-    let path = path.split_once("://").map_or(path, |(_, rest)| rest);
-    let last = match path.split_once('/') {
-        Some((_, path)) => path
-            .trim_end_matches('/')
-            .rsplit('/')
-            .next()
-            .unwrap_or_default(),
-        None => "",
-    };
-    let is_name = |name: &str| {
-        !name.is_empty()
-            && name != "."
-            && name != ".."
-            && name.len() <= NAME_LIMIT
-            && !name.contains(['/', '\0'])
-    };
-    let given = given.filter(|name| is_name(name));
-    given.unwrap_or_else(|| {
-        let name = if is_name(last) { last } else { "download" };
-        name.to_owned()
-    })
-}
-
-/// `Wed, 21 Oct 2015 07:28:00 GMT`
-fn http_date(text: &str) -> Option<Time> {
-    let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
-    Some(Time {
-        seconds: zoned.timestamp().as_second(),
-        nanoseconds: 0,
-    })
 }

@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Default)]
 struct Fake {
     runs: AtomicUsize,
+    /// The first program waits for it.
+    gate: Mutex<Option<std::sync::mpsc::Receiver<()>>>,
 }
 
 impl Sandbox for Fake {
@@ -29,6 +31,10 @@ impl Sandbox for Fake {
         output: &mut dyn Output,
     ) -> Result<ExitStatus, SandboxError> {
         let number = self.runs.fetch_add(1, Ordering::SeqCst);
+        if let Some(gate) = self.gate.lock().unwrap().take() {
+            gate.recv_timeout(std::time::Duration::from_secs(20))
+                .expect("nobody opens the gate");
+        }
         let command = request.arguments.last().cloned().unwrap_or_default();
         output.write(Stream::Stdout, format!("ran {command}\n").as_bytes());
         fs::write(request.upper.join("ran"), format!("{command} {number}")).unwrap();

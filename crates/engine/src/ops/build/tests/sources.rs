@@ -1,16 +1,23 @@
 //! Sources over the network, from a server on this machine.
 
+use super::super::download::file_name;
 use super::super::remote::attend;
-use super::super::sources::file_name;
 use super::Yard;
 use crate::ops::build::BuildRequest;
+use lapstrake_build::cancel::CancelToken;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 /// Answers requests until the test ends; `answer` gets method, path with query, and body.
 fn serve(answer: impl Fn(&str, &str, &[u8]) -> Vec<u8> + Send + 'static) -> String {
+    serve_all(move |method, path, body, _headers| answer(method, path, body))
+}
+
+/// The same with the request's headers, in lower case.
+fn serve_all(answer: impl Fn(&str, &str, &[u8], &[String]) -> Vec<u8> + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -21,13 +28,17 @@ fn serve(answer: impl Fn(&str, &str, &[u8]) -> Vec<u8> + Send + 'static) -> Stri
     format!("http://{address}")
 }
 
-fn one(mut stream: TcpStream, answer: &impl Fn(&str, &str, &[u8]) -> Vec<u8>) -> Option<()> {
+fn one(
+    mut stream: TcpStream,
+    answer: &impl Fn(&str, &str, &[u8], &[String]) -> Vec<u8>,
+) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let mut words = line.split(' ');
     let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
     let mut length = 0;
+    let mut headers = Vec::new();
     loop {
         let mut header = String::new();
         reader.read_line(&mut header).ok()?;
@@ -38,10 +49,13 @@ fn one(mut stream: TcpStream, answer: &impl Fn(&str, &str, &[u8]) -> Vec<u8>) ->
         if let Some(value) = header.strip_prefix("content-length:") {
             length = value.trim().parse().ok()?;
         }
+        headers.push(header);
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    stream.write_all(&answer(&method, &path, &body)).ok()
+    stream
+        .write_all(&answer(&method, &path, &body, &headers))
+        .ok()
 }
 
 fn ok(body: &[u8], more: &str) -> Vec<u8> {
@@ -216,14 +230,168 @@ fn what_ssh_fails_with_is_told() {
         ),
         ("exit 3", Err("ssh: exit status: 3")),
     ];
+    let cancel = CancelToken::new().unwrap();
     for (script, expected) in rows {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
         let mut text = String::new();
-        let read = attend(command).unwrap().input.read_to_string(&mut text);
+        let read = attend(command, &cancel)
+            .unwrap()
+            .input
+            .read_to_string(&mut text);
         let read = read.map(|_| text.clone());
         let read = read.map_err(|error| error.to_string());
         let expected = expected.map(str::to_owned).map_err(str::to_owned);
         assert_eq!(read, expected);
+    }
+}
+
+/// A web server's file, and what was asked for it.
+#[derive(Default)]
+struct Page {
+    body: &'static str,
+    /// `ETag` and `Last-Modified`, as headers.
+    validators: &'static str,
+    /// Whether conditions are looked at.
+    careless: bool,
+    /// Conditions of requests, and whether the file was sent.
+    asked: Vec<(String, bool)>,
+}
+
+fn page(shared: &Arc<Mutex<Page>>, headers: &[String]) -> Vec<u8> {
+    let mut page = shared.lock().unwrap();
+    let condition = headers.iter().find(|header| header.starts_with("if-"));
+    let condition = condition.cloned().unwrap_or_default();
+    let value = condition.split_once(": ").map_or("", |(_, value)| value);
+    let validators = page.validators.to_ascii_lowercase();
+    let same = !value.is_empty() && validators.contains(value) && !page.careless;
+    page.asked.push((condition, !same));
+    if same {
+        let answer = "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n";
+        return answer.as_bytes().to_vec();
+    }
+    ok(page.body.as_bytes(), page.validators)
+}
+
+#[test]
+fn privileged_files_of_servers_are_fetched_when_they_have_changed() {
+    const DATE: &str = "Last-Modified: Wed, 21 Oct 2015 07:28:00 GMT\r\n";
+    const IF_DATE: &str = "if-modified-since: wed, 21 oct 2015 07:28:00 gmt";
+    let shared = Arc::new(Mutex::new(Page::default()));
+    let served = Arc::clone(&shared);
+    let url = serve_all(move |_, _, _, headers| page(&served, headers));
+    let yard = Yard::new("");
+    let build = |flags: &str, no_cache: bool| {
+        yard.write(
+            "Dockerfile",
+            &format!("FROM scratch\nADD {flags}{url}/f /f\n"),
+        );
+        let (result, _) = yard.build(BuildRequest {
+            cache: crate::ops::build::CacheOptions {
+                disabled: no_cache,
+                ..Default::default()
+            },
+            ..yard.request()
+        });
+        let asked = std::mem::take(&mut shared.lock().unwrap().asked);
+        (result.unwrap().cached.0 == 1, asked)
+    };
+    let ask = |condition: &str, sent: bool| (condition.to_owned(), sent);
+    let set = |body, validators, careless| {
+        let mut page = shared.lock().unwrap();
+        (page.body, page.validators, page.careless) = (body, validators, careless);
+    };
+    set("one", "ETag: \"a\"\r\n", false);
+    assert_eq!(build("", false), (false, vec![ask("", true)]));
+    let tag = "if-none-match: \"a\"";
+    assert_eq!(build("", false), (true, vec![ask(tag, false)]));
+    // Its bytes are fetched for a step that runs.
+    let both = vec![ask(tag, false), ask("", true)];
+    assert_eq!(build("", true), (false, both));
+    // A server that ignores the condition sends the same tag.
+    set("one", "ETag: W/\"a\"\r\n", true);
+    assert_eq!(build("", false), (true, vec![ask(tag, true)]));
+    set("two", "ETag: \"b\"\r\n", false);
+    assert_eq!(build("", false), (false, vec![ask(tag, true)]));
+    // Known content is not asked for.
+    let digest = lapstrake_spec::Digest::sha256(b"two");
+    assert_eq!(
+        build(&format!("--checksum={digest} "), false),
+        (true, vec![])
+    );
+    set("three", DATE, false);
+    let tag = "if-none-match: \"b\"";
+    assert_eq!(build("", false), (false, vec![ask(tag, true)]));
+    assert_eq!(build("", false), (true, vec![ask(IF_DATE, false)]));
+    // Nothing to compare: fetched each time, and still found in the cache.
+    set("four", "", false);
+    assert_eq!(build("", false), (false, vec![ask(IF_DATE, true)]));
+    assert_eq!(build("", false), (true, vec![ask("", true)]));
+}
+
+#[test]
+fn privileged_what_changes_behind_an_unchanged_tag_is_refused() {
+    let shared = Arc::new(Mutex::new(Page {
+        body: "one",
+        validators: "ETag: \"a\"\r\n",
+        ..Page::default()
+    }));
+    let served = Arc::clone(&shared);
+    let url = serve_all(move |_, _, _, headers| page(&served, headers));
+    let yard = Yard::new(&format!("FROM scratch\nADD {url}/f /f\n"));
+    yard.build(yard.request()).0.unwrap();
+    shared.lock().unwrap().body = "two";
+    let again = || BuildRequest {
+        cache: crate::ops::build::CacheOptions {
+            disabled: true,
+            ..Default::default()
+        },
+        ..yard.request()
+    };
+    let error = yard.build(again()).0.unwrap_err();
+    assert!(
+        error.message().contains("has changed while the build ran"),
+        "{error}"
+    );
+    yard.build(again()).0.unwrap();
+}
+
+#[test]
+fn privileged_a_failing_step_stops_downloads_beside_it() {
+    for scheme in ["http", "git"] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (open, gate) = std::sync::mpsc::channel();
+        // Says nothing, and waits for the other side to go.
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read_exact(&mut [0; 1]).unwrap();
+            open.send(()).unwrap();
+            std::io::copy(&mut stream, &mut std::io::sink()).is_ok()
+        });
+        let yard = Yard::new(&format!(
+            "FROM scratch AS slow\nADD {scheme}://{address}/x.git /x\n\
+             FROM scratch AS bad\nRUN exit 3\n\
+             FROM scratch\nCOPY --from=slow / /\nCOPY --from=bad / /\n"
+        ));
+        *yard.fake.gate.lock().unwrap() = Some(gate);
+        let error = yard.build(yard.request()).0.unwrap_err();
+        assert!(error.message().contains("exit code: 3"), "{error}");
+        assert!(server.join().unwrap());
+    }
+}
+
+#[test]
+fn privileged_servers_without_git_are_told_apart() {
+    for page in [
+        "0123456789012345678901234567890123456789\trefs/heads/main\n",
+        "<html>hello",
+    ] {
+        let url = serve(move |_, _, _| ok(page.as_bytes(), ""));
+        let yard = Yard::new(&format!("FROM scratch\nADD {url}/x.git /x\n"));
+        let error = yard.build(yard.request()).0.unwrap_err();
+        let words = "does not speak git's smart HTTP protocol";
+        assert!(error.message().contains(words), "{error}");
+        assert!(error.hint().unwrap().contains("git http-backend"));
     }
 }
