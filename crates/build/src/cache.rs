@@ -47,7 +47,8 @@ pub(crate) use key::KeyHasher;
 pub(crate) use mounts::{CacheMount, Wanted, claim};
 pub(crate) use record::{VERSION, push_file};
 
-use crate::source::Time;
+use crate::cancel::CancelToken;
+use crate::source::{SourceError, Time};
 use lapstrake_store::Store;
 use std::fs;
 use std::io::{self, Write};
@@ -61,6 +62,13 @@ const FILE_LIMIT: u64 = 256 << 20;
 #[derive(Debug, Clone)]
 pub struct Cache {
     folder: PathBuf,
+}
+
+/// Records that other places have, with layers that are fetched one by one.
+pub trait Imports: Sync {
+    /// Brings the layers of a record here and enters it in the cache; false when there is none, or when
+    /// it cannot be had, which is no reason for a build to fail.
+    fn fetch(&self, key: &Key, cancel: &CancelToken) -> Result<bool, SourceError>;
 }
 
 /// What could not be read or written.

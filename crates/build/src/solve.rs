@@ -24,7 +24,7 @@ mod node;
 mod schedule;
 mod times;
 
-use crate::cache::{Cache, Key};
+use crate::cache::{Cache, Imports, Key};
 use crate::cancel::CancelToken;
 use crate::error::{SolveError, StepError};
 use crate::event::Progress;
@@ -57,6 +57,8 @@ pub struct SolveRequest<'a> {
     pub options: &'a SolveOptions,
     /// Raised to stop.
     pub cancel: CancelToken,
+    /// Caches of other places.
+    pub imports: Option<&'a dyn Imports>,
 }
 
 /// How a graph is solved. `Default` is a build of BuildKit's dialect at the epoch.

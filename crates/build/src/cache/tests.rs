@@ -1,7 +1,6 @@
 //! Tests of the files of the cache.
 
 use super::*;
-use crate::cancel::CancelToken;
 use crate::graph::Sharing;
 use crate::solve::tests::Folder;
 use crate::source::{FileIdentity, FileKind, Metadata};

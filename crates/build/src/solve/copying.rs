@@ -119,9 +119,10 @@ impl Solver<'_> {
 
     /// Whether reading files to look for a layer is worth while.
     fn is_likely(&self, pointed: Option<&Key>, inputs: &Inputs, source: Option<Key>) -> bool {
-        // The short cut of a record from elsewhere does not tell what its source was. A step that must not run is looked
-        // for whatever that costs.
+        // The short cut of a record from elsewhere does not tell what its source was, or there is none until it is fetched. A
+        // step that must not run is looked for whatever that costs.
         pointed.is_some()
+            || self.request.imports.is_some()
             || self.request.options.expect_cached
             || (source.is_some() && self.cache.pointed(&shortcut(inputs, None)).is_some())
     }

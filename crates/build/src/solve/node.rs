@@ -88,6 +88,17 @@ impl<'a> Solver<'a> {
 
     /// The layer of a key, when it is known and its blob is here.
     pub(super) fn find(&self, node: &Node, key: &Key) -> Result<Option<Finished>, StepError> {
+        if let Some(found) = self.find_here(node, key)? {
+            return Ok(Some(found));
+        }
+        let imports = self.request.imports;
+        if !imports.map_or(Ok(false), |imports| imports.fetch(key, &self.cancel))? {
+            return Ok(None);
+        }
+        self.find_here(node, key)
+    }
+
+    fn find_here(&self, node: &Node, key: &Key) -> Result<Option<Finished>, StepError> {
         let Some(record) = self.cache.record(key) else {
             return Ok(None);
         };

@@ -90,6 +90,7 @@ fn run(
         ..options()
     };
     let request = SolveRequest {
+        imports: None,
         graph,
         store: &store,
         sandbox: &sandbox,
@@ -230,6 +231,7 @@ fn a_stage_on_a_stage_is_its_image() {
         ..options()
     };
     let request = SolveRequest {
+        imports: None,
         graph: &graph,
         store: &store,
         sandbox: &sandbox,

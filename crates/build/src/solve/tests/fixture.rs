@@ -549,6 +549,7 @@ pub(super) fn build_in(
 ) -> Built {
     let (sandbox, heard) = (Fake::default(), Heard::default());
     let request = SolveRequest {
+        imports: None,
         graph,
         store,
         sandbox: &sandbox,

@@ -41,6 +41,7 @@ impl Sandbox for Looking {
 
 fn look(folder: &Folder, graph: &Graph, sandbox: &Looking) -> Solved {
     let request = SolveRequest {
+        imports: None,
         graph,
         store: &folder.store(),
         sandbox,

@@ -155,6 +155,7 @@ fn a_cancelled_build_does_nothing() {
     let cancel = CancelToken::new().unwrap();
     cancel.cancel();
     let result = solve(&SolveRequest {
+        imports: None,
         graph: &graph,
         store: &store,
         sandbox: &sandbox,

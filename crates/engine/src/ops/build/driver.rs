@@ -8,10 +8,11 @@ use super::request::{BuildRequest, Call, Dialect, OnFail};
 use super::result::{Answer, BuildResult, Warning};
 use super::sources::BuildSources;
 use super::words::{Place, cancelled};
-use super::{classic, download, failure, finish, kept, options};
+use super::{classic, download, failure, finish, imports, kept, options};
 use crate::Engine;
 use crate::error::{Error, ErrorKind, Origin};
 use crate::event::{Event, EventSink};
+use lapstrake_build::cache::Imports;
 use lapstrake_build::cancel::CancelToken;
 use lapstrake_build::event::{BuildEvent, Progress, VertexEnd, VertexId};
 use lapstrake_build::plan::{Plan, PlanInput, Planning, plan};
@@ -130,9 +131,8 @@ impl Build<'_> {
         self.check_directive(&planned, &warnings)?;
         allowed.check(self, &planned)?;
         finish::check_outputs(&request)?;
-        let imports = finish::import(self, &request)?;
-        let (solved, ids) = self.solve(&request, &planned)?;
-        drop(imports);
+        let imported = imports::Imported::read(self, &request)?;
+        let (solved, ids) = self.solve(&request, &planned, imported.as_imports())?;
         let scope = scope(&request, &planned);
         let mut result = finish::finish(self, request, &planned, solved, &ids)?;
         kept::replace(self, &scope, None);
@@ -295,6 +295,7 @@ impl Build<'_> {
         &self,
         request: &BuildRequest,
         planned: &Planned,
+        imports: Option<&dyn Imports>,
     ) -> Result<(Solved, Vec<Digest>), Error> {
         let sources = BuildSources::new(
             self.store,
@@ -318,6 +319,7 @@ impl Build<'_> {
         };
         let told = Told::new(self.events);
         let solving = SolveRequest {
+            imports,
             graph: &planned.plan.graph,
             store: self.store,
             sandbox: self.sandbox,

@@ -6,9 +6,7 @@ use super::result::{BuildResult, BuiltImage};
 use super::words::{io_words, source_error};
 use crate::error::{Error, ErrorKind, Origin};
 use crate::event::Event;
-use crate::ops::export::{
-    self, CacheTarget, ExportRequest, Exported, ImportedCache, Output, Product,
-};
+use crate::ops::export::{self, CacheTarget, ExportRequest, Exported, Output, Product};
 use lapstrake_build::cache::Record;
 use lapstrake_build::event::{BuildEvent, VertexId};
 use lapstrake_build::solve::{Solved, SolvedTarget};
@@ -17,7 +15,6 @@ use std::collections::BTreeMap;
 
 const EXPORT: VertexId = VertexId(VertexId::ENGINE + 2);
 const CACHE: VertexId = VertexId(VertexId::ENGINE + 3);
-const IMPORT: VertexId = VertexId(VertexId::ENGINE + 4);
 
 /// What can be refused before any work.
 pub(super) fn check_outputs(request: &BuildRequest) -> Result<(), Error> {
@@ -41,35 +38,6 @@ pub(super) fn check_outputs(request: &BuildRequest) -> Result<(), Error> {
         export::parse_cache_to(target, &request.working_directory)?;
     }
     Ok(())
-}
-
-/// Brings records and layers of `--cache-from` here. A place that cannot be read is told and passed over, as in
-/// docker.
-pub(super) fn import(
-    build: &Build<'_>,
-    request: &BuildRequest,
-) -> Result<Vec<ImportedCache>, Error> {
-    let mut imported = Vec::new();
-    for location in &request.cache.from {
-        let from = export::parse_cache_from(location, &request.working_directory)?;
-        let name = format!("importing cache manifest from {}", from.describe());
-        let found = build.vertex(IMPORT, &name, || {
-            build.network.wait(async {
-                let found = export::import_cache(build.engine, &from).await?;
-                found.fetch_all(build.engine, &build.lease).await?;
-                Ok::<_, Error>(found)
-            })
-        });
-        match found {
-            Ok(found) => imported.push(found),
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
-            Err(error) => build.events.event(Event::Build(BuildEvent::Warning {
-                vertex: Some(IMPORT),
-                text: format!("failed to configure cache importer: {error}"),
-            })),
-        }
-    }
-    Ok(imported)
 }
 
 /// Everything after the last step.

@@ -24,6 +24,7 @@ mod failure;
 mod finish;
 mod forward;
 mod images;
+mod imports;
 mod kept;
 mod open;
 mod options;

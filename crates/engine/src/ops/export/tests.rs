@@ -434,8 +434,8 @@ fn fetched(directory: &Directory, from: &CacheLocation) -> usize {
     let imported = block_on(import_cache(&engine, &from)).unwrap();
     let store = engine.store().unwrap();
     let lease = store.lease().unwrap();
-    block_on(imported.fetch_all(&engine, &lease)).unwrap();
     for record in imported.records() {
+        assert!(block_on(imported.fetch(store, &record.key, &lease)).unwrap());
         assert_eq!(Cache::of(store).record(&record.key).as_ref(), Some(record));
         store
             .ensure_layer(&record.layers[0], &record.blobs[0])
@@ -536,7 +536,8 @@ fn privileged_exported_caches_tell_no_arguments_and_replace_nothing() {
     let from = location("local", &[("src", "c")]);
     let from = parse_cache_from(&from, &directory.join("")).unwrap();
     let imported = block_on(import_cache(&engine, &from)).unwrap();
-    assert!(block_on(imported.fetch(&engine, &record.key, &lease)).unwrap());
+    let store = engine.store().unwrap();
+    assert!(block_on(imported.fetch(store, &record.key, &lease)).unwrap());
     assert_eq!(cache.record(&record.key), Some(record));
 }
 

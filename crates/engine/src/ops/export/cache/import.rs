@@ -39,6 +39,11 @@ impl ImportedCache {
         self.records.get(key)
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
     /// All records.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.records.values()
@@ -46,11 +51,10 @@ impl ImportedCache {
 
     /// Brings the layers of a record into the store and enters it in the store's own cache; false when
     /// there is no record of the key. `lease` keeps the layers.
-    pub async fn fetch(&self, engine: &Engine, key: &Key, lease: &Lease) -> Result<bool, Error> {
+    pub async fn fetch(&self, store: &Store, key: &Key, lease: &Lease) -> Result<bool, Error> {
         let Some(record) = self.records.get(key) else {
             return Ok(false);
         };
-        let store = engine.store()?;
         if is_here(store, record, lease)? {
             return Ok(true);
         }
@@ -65,14 +69,6 @@ impl ImportedCache {
             .put(record)
             .map_err(|error| lapstrake_image::Error::io(&error, copy_of(error.io_error())))?;
         Ok(true)
-    }
-
-    /// Brings all layers.
-    pub async fn fetch_all(&self, engine: &Engine, lease: &Lease) -> Result<(), Error> {
-        for key in self.records.keys() {
-            self.fetch(engine, key, lease).await?;
-        }
-        Ok(())
     }
 }
 
