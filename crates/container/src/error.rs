@@ -72,7 +72,7 @@ pub enum Error {
     #[error("Renaming a container with the same name as its current name")]
     SameName,
     /// Neither the request nor the image says what to execute.
-    #[error("No command specified")]
+    #[error("no command specified")]
     NoCommand,
     /// A value of the request makes no sense.
     #[error("{0}")]
@@ -119,15 +119,12 @@ pub enum Error {
     AttachStopped,
     /// Removing a container that lives.
     #[error(
-        "You cannot remove a running container {0}. Stop the container before attempting removal \
+        "cannot remove container {0:?}: container is running: stop the container before removing \
          or force remove"
     )]
     RemoveRunning(String),
     /// Removing a container that is frozen.
-    #[error(
-        "You cannot remove a paused container {0}. Unpause and then stop the container before \
-         attempting removal or force remove"
-    )]
+    #[error("cannot remove container {0:?}: container is paused and must be unpaused first")]
     RemovePaused(String),
     /// The container did not end although it was killed.
     #[error("container {0} did not end within the time given")]

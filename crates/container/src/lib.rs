@@ -69,6 +69,6 @@ pub use lapstrake_snapshot::{Layer as LayerRef, Snapshot, View};
 pub use lifecycle::{Held, Prepared};
 pub use logs::{LogEntry, LogOptions, Logs, Stream};
 pub use names::check_name;
-pub use network::{NETWORK_FAILURE, NetworkState, network_name};
+pub use network::{BRIDGE_NETWORK, NETWORK_FAILURE, NetworkState, network_name};
 pub use record::{ContainerId, Mount, Record, State, Status};
 pub use session::{Output, Polled, Session, StartOptions, Window};

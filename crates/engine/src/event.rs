@@ -1,8 +1,9 @@
 //! What operations tell while they work. Each variant is rendered by a face in its own way.
 
 use lapstrake_build::event::BuildEvent;
-use lapstrake_image::{LayerEvent, Observer};
+use lapstrake_image::{LayerEvent, LayerState, Observer};
 use lapstrake_spec::{Digest, Reference};
+use std::sync::{Mutex, PoisonError};
 
 /// One thing that happened during an operation.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,5 +130,44 @@ pub(crate) struct Layers<'a>(pub(crate) &'a dyn EventSink);
 impl Observer for Layers<'_> {
     fn layer(&self, event: LayerEvent) {
         self.0.event(Event::Layer(event));
+    }
+}
+
+/// Passes layer events on, except that those of one kind wait until it is certain that they are to be
+/// told: any other event, or [`release`](Self::release), lets them through.
+pub(crate) struct HeldLayers<'a> {
+    events: &'a dyn EventSink,
+    holds: fn(&LayerState) -> bool,
+    waiting: Mutex<Option<Vec<LayerEvent>>>,
+}
+
+impl<'a> HeldLayers<'a> {
+    pub(crate) fn new(events: &'a dyn EventSink, holds: fn(&LayerState) -> bool) -> Self {
+        Self {
+            events,
+            holds,
+            waiting: Mutex::new(Some(Vec::new())),
+        }
+    }
+
+    /// Tells what has waited.
+    pub(crate) fn release(&self) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for event in waiting.take().into_iter().flatten() {
+            self.events.event(Event::Layer(event));
+        }
+    }
+}
+
+impl Observer for HeldLayers<'_> {
+    fn layer(&self, event: LayerEvent) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(list), true) = (waiting.as_mut(), (self.holds)(&event.state)) {
+            list.push(event);
+            return;
+        }
+        for event in waiting.take().into_iter().flatten().chain([event]) {
+            self.events.event(Event::Layer(event));
+        }
     }
 }

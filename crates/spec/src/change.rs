@@ -84,23 +84,20 @@ pub fn apply_changes<'a>(
         return Err(ChangeError::TooLong);
     }
     let logical = logical_lines(&text);
-    let instructions: Vec<(String, &str)> =
-        logical.iter().map(|line| split_command(line)).collect();
+    let instructions: Vec<(&str, &str)> = logical.iter().map(|line| split_command(line)).collect();
     if instructions.is_empty() {
         return Err(ChangeError::Nothing);
     }
-    if let Some((name, _)) = instructions
-        .iter()
-        .find(|(name, _)| !CHANGE_COMMANDS.contains(&name.as_str()))
-    {
-        return Err(ChangeError::Command(name.clone()));
+    let known = |name: &str| CHANGE_COMMANDS.contains(&name.to_lowercase().as_str());
+    if let Some((name, _)) = instructions.iter().find(|(name, _)| !known(name)) {
+        return Err(ChangeError::Command((*name).to_owned()));
     }
     let mut changes = Changes {
         config: config.clone(),
         cmd_set: false,
     };
     for (name, rest) in instructions {
-        changes.apply(&name, rest)?;
+        changes.apply(&name.to_lowercase(), rest)?;
     }
     *config = changes.config;
     Ok(())
@@ -129,11 +126,11 @@ fn logical_lines(text: &str) -> Vec<String> {
     done
 }
 
-/// The instruction's name in lower case, and the rest of the line.
-fn split_command(line: &str) -> (String, &str) {
+/// The instruction's name as typed, and the rest of the line.
+fn split_command(line: &str) -> (&str, &str) {
     let line = line.trim();
     let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-    (name.to_lowercase(), rest.trim())
+    (name, rest.trim())
 }
 
 /// The configuration while it changes.
@@ -251,7 +248,7 @@ impl Changes {
 
     fn on_build(&mut self, rest: &str) -> Result<(), ChangeError> {
         let (trigger, _) = split_command(rest);
-        match trigger.as_str() {
+        match trigger.to_lowercase().as_str() {
             "" => return Err(ChangeError::AtLeastOne("ONBUILD")),
             "onbuild" => {
                 return Err(argument(

@@ -95,7 +95,7 @@ fn entry_points_and_commands() {
             Some(line) => assert_eq!(merged.unwrap().command_line().join(" "), line, "{label}"),
             None => assert_eq!(
                 merged.unwrap_err().to_string(),
-                "No command specified",
+                "no command specified",
                 "{label}"
             ),
         }

@@ -1,14 +1,13 @@
 //! The life of containers: listing, starting, ending.
 
+use super::container_filter::{Filter, exposed_ports};
+use super::filter::Filters;
 use crate::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::lookup;
-use crate::ops::images::{Filters, label_fits};
 use lapstrake_container::{
     Container, LogOptions, Logs, Prepared, Record, RemoveOptions, Session, Sizes, StartOptions,
-    Status, network_name,
 };
-use lapstrake_spec::Digest;
 use lapstrake_store::Images;
 use std::time::Duration;
 
@@ -21,7 +20,8 @@ pub struct ListContainers {
     pub last: Option<usize>,
     /// Whether sizes are wanted; they cost a walk.
     pub size: bool,
-    /// `id`, `name`, `label`, `status`, `ancestor`, `exited`, `before`, `since`, `volume`, `network`.
+    /// `id`, `name`, `label`, `status`, `ancestor`, `exited`, `before`, `since`, `volume`, `network` and so
+    /// on, as docker takes them.
     pub filters: Filters,
 }
 
@@ -34,24 +34,20 @@ pub struct ContainerRow {
     pub image: String,
     /// Bytes written, and bytes with the image's.
     pub sizes: Option<Sizes>,
+    /// Ports that it exposes while it runs, as `80/tcp`.
+    pub ports: Vec<String>,
 }
-
-const NAMES: [&str; 10] = [
-    "id", "name", "label", "status", "ancestor", "exited", "before", "since", "volume", "network",
-];
 
 /// Lists containers, newest first.
 pub fn container_rows(
     engine: &Engine,
     request: &ListContainers,
 ) -> Result<Vec<ContainerRow>, Error> {
-    request.filters.allow(&NAMES)?;
     let containers = engine.containers()?;
     let images = engine.store()?.images()?;
     let list = containers.list()?;
     let filter = Filter::new(engine, &images, &list, &request.filters)?;
-    let by_state = !request.filters.values("status").is_empty()
-        || !request.filters.values("exited").is_empty();
+    let by_state = !request.filters.values("status").is_empty();
     let show_all = request.all || request.last.is_some() || by_state;
     let mut rows = Vec::new();
     for container in list {
@@ -68,6 +64,7 @@ pub fn container_rows(
         };
         rows.push(ContainerRow {
             image: shown_image(&images, &container),
+            ports: exposed_ports(&container),
             sizes,
             container,
         });
@@ -84,150 +81,6 @@ fn shown_image(images: &Images, container: &Container) -> String {
         }
         _ => record.image_id.short().to_owned(),
     }
-}
-
-/// The filters of one listing, resolved.
-struct Filter<'a> {
-    filters: &'a Filters,
-    ancestors: Vec<(Digest, Vec<Digest>)>,
-    before: Option<String>,
-    since: Option<String>,
-    statuses: Vec<String>,
-    exited: Vec<i32>,
-}
-
-impl<'a> Filter<'a> {
-    fn new(
-        engine: &Engine,
-        images: &Images,
-        list: &[Container],
-        filters: &'a Filters,
-    ) -> Result<Self, Error> {
-        let containers = engine.containers()?;
-        let created = |name: &str| -> Result<Option<String>, Error> {
-            let Some(value) = filters.values(name).first() else {
-                return Ok(None);
-            };
-            let id = containers.find(value)?.record.id;
-            Ok(list
-                .iter()
-                .find(|c| c.record.id == id)
-                .map(|c| c.record.created.clone()))
-        };
-        let statuses = filters.values("status").to_vec();
-        let known = [
-            "created",
-            "running",
-            "paused",
-            "restarting",
-            "removing",
-            "exited",
-            "dead",
-        ];
-        if let Some(bad) = statuses
-            .iter()
-            .find(|status| !known.contains(&status.as_str()))
-        {
-            return Err(invalid(format!("invalid filter 'status={bad}'")));
-        }
-        let exited = filters
-            .values("exited")
-            .iter()
-            .map(|value| {
-                value
-                    .parse()
-                    .map_err(|_error| invalid(format!("invalid filter 'exited={value}'")))
-            })
-            .collect::<Result<_, _>>()?;
-        let mut ancestors = Vec::new();
-        for value in filters.values("ancestor") {
-            if let Ok(id) = lookup::image_id(images, value) {
-                let (config, _raw) = engine.store()?.image_config(&id)?;
-                ancestors.push((id, config.rootfs.diff_ids));
-            }
-        }
-        let (before, since) = (created("before")?, created("since")?);
-        Ok(Self {
-            filters,
-            ancestors,
-            before,
-            since,
-            statuses,
-            exited,
-        })
-    }
-
-    fn fits(&self, container: &Container) -> bool {
-        let (record, state) = (&container.record, &container.state);
-        let any = |name: &str, fits: &dyn Fn(&str) -> bool| {
-            let values = self.filters.values(name);
-            values.is_empty() || values.iter().any(|value| fits(value))
-        };
-        let labels = record.config.labels.clone().unwrap_or_default();
-        any("id", &|value| record.id.as_str().starts_with(value))
-            && any("name", &|value| name_fits(&record.name, value))
-            && self
-                .filters
-                .values("label")
-                .iter()
-                .all(|value| label_fits(&labels, value))
-            && any("volume", &|value| {
-                record
-                    .mounts
-                    .iter()
-                    .any(|m| m.name == value || m.destination == value)
-            })
-            && any("network", &|value| {
-                network_name(&record.host_config) == value
-            })
-            && (self.statuses.is_empty()
-                || self.statuses.iter().any(|s| s == state.status.as_str()))
-            && (self.exited.is_empty()
-                || (state.status == Status::Exited && self.exited.contains(&state.exit_code)))
-            && self
-                .before
-                .as_ref()
-                .is_none_or(|limit| record.created < *limit)
-            && self
-                .since
-                .as_ref()
-                .is_none_or(|limit| record.created > *limit)
-            && self.descends(container)
-    }
-
-    /// Whether the container is made from one of the ancestors or from an image on top of it.
-    fn descends(&self, container: &Container) -> bool {
-        self.filters.values("ancestor").is_empty()
-            || self.ancestors.iter().any(|(id, layers)| {
-                container.record.image_id == *id
-                    || (!layers.is_empty() && container.record.layers.starts_with(layers))
-            })
-    }
-}
-
-/// Docker matches names anywhere, with `^` and `$` as anchors.
-fn name_fits(name: &str, pattern: &str) -> bool {
-    let slashed = format!("/{name}");
-    let (start, rest) = match pattern.strip_prefix('^') {
-        Some(rest) => (true, rest),
-        None => (false, pattern),
-    };
-    let (end, rest) = match rest.strip_suffix('$') {
-        Some(rest) => (true, rest),
-        None => (false, rest),
-    };
-    [name, slashed.as_str()]
-        .iter()
-        .any(|name| match (start, end) {
-            (true, true) => *name == rest,
-            (true, false) => name.starts_with(rest),
-            (false, true) => name.ends_with(rest),
-            (false, false) => name.contains(rest),
-        })
-}
-
-fn invalid(message: String) -> Error {
-    Error::new(ErrorKind::InvalidArgument, message)
 }
 
 /// Starts a container and takes part in its streams.
@@ -311,9 +164,16 @@ pub fn unpause(engine: &Engine, container: &str) -> Result<(), Error> {
 
 /// Removes a container, a running one only by force; with its anonymous volumes when asked.
 pub fn remove(engine: &Engine, container: &str, options: RemoveOptions) -> Result<(), Error> {
+    use lapstrake_container::Error as Failed;
     let containers = engine.containers()?;
     let found = containers.find(container)?;
-    containers.remove(&found.record.id, options)?;
+    let removed = containers.remove(&found.record.id, options);
+    removed.map_err(|error| match error {
+        // Named as typed, as docker does.
+        Failed::RemoveRunning(_) => Error::from(Failed::RemoveRunning(container.to_owned())),
+        Failed::RemovePaused(_) => Error::from(Failed::RemovePaused(container.to_owned())),
+        other => Error::from(other),
+    })?;
     let store = engine.store()?;
     if store.images()?.by_id(&found.record.image_id).is_none() {
         // The image went before its container: the layers it left are garbage from now on.

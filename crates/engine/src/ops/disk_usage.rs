@@ -2,11 +2,13 @@
 
 use super::build_cache::{CacheRecord, build_cache};
 use super::containers::{ContainerRow, ListContainers, container_rows};
+use super::filter::Filters;
 use super::image_tree::{SharedSizes, Shares};
-use super::images::{Filters, ImageSummary, ListImages, images};
+use super::images::{ImageSummary, ListImages, images};
 use crate::Engine;
 use crate::error::Error;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// One image and what it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub struct ImageUsage {
 pub struct VolumeUsage {
     /// Its name.
     pub name: String,
+    /// Whether nobody named it.
+    pub anonymous: bool,
+    /// The folder of its content.
+    pub path: PathBuf,
     /// How many containers have it.
     pub links: usize,
     /// Bytes on disk.
@@ -84,10 +90,20 @@ fn volumes(engine: &Engine, rows: &[ContainerRow]) -> Result<Vec<VolumeUsage>, E
             *links.entry(mount.name.clone()).or_default() += 1;
         }
     }
+    let folder = store.root().join("volumes");
     let usage = links.into_iter().map(|(name, links)| VolumeUsage {
         size: store.volume_bytes(&name),
+        anonymous: is_anonymous(&name),
+        path: folder.join(&name).join("_data"),
         name,
         links,
     });
     Ok(usage.collect())
+}
+
+/// Volumes that nobody named have a number of this many hex digits.
+const ANONYMOUS_DIGITS: usize = 64;
+
+fn is_anonymous(name: &str) -> bool {
+    name.len() == ANONYMOUS_DIGITS && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

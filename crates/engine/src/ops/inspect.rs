@@ -1,8 +1,8 @@
 //! `image inspect`: all that is known of an image, named and ordered as docker shows it.
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::{Engine, lookup};
-use lapstrake_spec::{ContainerConfig, Digest};
+use lapstrake_spec::{ContainerConfig, Digest, Platform};
 use lapstrake_store::LayerMount;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -82,6 +82,22 @@ pub struct Metadata {
 
 /// Shown where a time is not known.
 const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// Refuses an image that was made for another platform.
+pub fn require_platform(engine: &Engine, image: &str, wanted: &Platform) -> Result<(), Error> {
+    let store = engine.store()?;
+    let id = lookup::image_id(&store.images()?, image)?;
+    let (config, _raw) = store.image_config(&id)?;
+    let actual = config.platform();
+    if wanted.matches(&actual) {
+        return Ok(());
+    }
+    let text = format!(
+        "image with reference {image} was found but its platform ({actual}) does not match the \
+         specified platform ({wanted})"
+    );
+    Err(Error::new(ErrorKind::NotFound, text))
+}
 
 /// Looks one image up.
 pub fn inspect_image(engine: &Engine, image: &str) -> Result<InspectedImage, Error> {

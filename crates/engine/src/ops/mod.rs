@@ -3,12 +3,14 @@
 mod build;
 mod build_cache;
 mod commit;
+mod container_filter;
 mod containers;
 mod copy;
 mod create;
 mod disk_usage;
 mod export;
 mod export_container;
+mod filter;
 mod history;
 mod image_tree;
 mod images;
@@ -17,6 +19,7 @@ mod inspect;
 mod inspect_container;
 mod load;
 mod login;
+mod moment;
 mod prune;
 mod pull;
 mod push;
@@ -47,11 +50,12 @@ pub use export::{
     parse_output, parse_outputs, write_iidfile, write_metadata,
 };
 pub use export_container::export_container;
+pub use filter::Filters;
 pub use history::{HistoryRow, history};
 pub use image_tree::{SharedSizes, TreeItem, TreeRow, image_tree};
-pub use images::{Filters, ImageSummary, ListImages, images};
+pub use images::{ImageSummary, ListImages, images};
 pub use import::{ImportRequest, ImportSource, import, import_url};
-pub use inspect::{InspectedImage, inspect_image};
+pub use inspect::{InspectedImage, inspect_image, require_platform};
 pub use inspect_container::{InspectedContainer, inspect_container};
 pub use load::{LoadRequest, load};
 pub use login::{LoginRequest, LoginResult, login, logout};

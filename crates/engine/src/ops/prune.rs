@@ -8,7 +8,9 @@
 //! such an image alone: it is not unused.
 
 use super::build_cache::{CacheRecord, PruneCacheRequest, cache_options, prune_cache};
-use super::images::{Filters, ImageSummary, label_fits, summaries, until};
+use super::filter::{Filters, label_fits};
+use super::images::{ImageSummary, summaries};
+use super::moment::moment;
 use super::rmi::{Removal, Removed, Removing, RmiRequest, change};
 use crate::Engine;
 use crate::error::{Error, ErrorKind, Origin};
@@ -194,7 +196,7 @@ impl<'a> Choice<'a> {
         filters.allow(names)?;
         let until = match filters.values("until") {
             [] => None,
-            [one] => Some(until(engine.now(), one)?),
+            [one] => Some(moment(engine.now(), one)?),
             _ => {
                 let text = "more than one until filter specified";
                 return Err(Error::new(ErrorKind::InvalidArgument, text));

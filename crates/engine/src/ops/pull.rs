@@ -1,9 +1,9 @@
 //! `pull`: from a registry into the store.
 
 use crate::error::{Error, ErrorKind, Origin};
-use crate::event::{Event, EventSink, Layers};
+use crate::event::{Event, EventSink, HeldLayers};
 use crate::{Engine, lookup, transfer};
-use lapstrake_image::{ContentSource, Copied, CopyOptions};
+use lapstrake_image::{ContentSource, Copied, CopyOptions, LayerState};
 use lapstrake_registry::client::Client;
 use lapstrake_spec::{Digest, Platform, Reference};
 use lapstrake_store::{Entry, Unpack};
@@ -58,6 +58,7 @@ pub async fn pull(
             newer,
             all_tags: false,
         });
+        one.check_platform(&reference, &id)?;
         return Ok(Pulled {
             reference,
             ids: vec![id],
@@ -133,14 +134,39 @@ impl Pull<'_> {
             document: Some(raw),
             ..CopyOptions::pull()
         };
-        let copied =
-            lapstrake_image::copy(source.as_ref(), &sink, &top, &options, &Layers(self.events))
-                .await
-                .map_err(|error| Error::from(error).with_origin(Origin::Stream))?;
+        let here = store.images()?;
+        // Of an image that is here under any name, layers are not told.
+        let layers = HeldLayers::new(self.events, |state| {
+            matches!(state, LayerState::AlreadyExists)
+        });
+        let copied = lapstrake_image::copy(source.as_ref(), &sink, &top, &options, &layers)
+            .await
+            .map_err(|error| {
+                layers.release();
+                Error::from(error).with_origin(Origin::Stream)
+            })?;
+        if here.by_id(&copied.config).is_none() {
+            layers.release();
+        }
         self.events.event(Event::Resolved {
             digest: top.digest.clone(),
         });
         self.enter(reference, &copied)
+    }
+
+    /// A registry that has one image alone gives it whatever platform was asked for.
+    fn check_platform(&self, reference: &Reference, id: &Digest) -> Result<(), Error> {
+        let Some(wanted) = &self.platform else {
+            return Ok(());
+        };
+        let (config, _raw) = self.engine.store()?.image_config(id)?;
+        let actual = config.platform();
+        if !wanted.matches(&actual) {
+            self.events.event(Event::Warning {
+                text: wrong_platform(reference, &actual, wanted),
+            });
+        }
+        Ok(())
     }
 
     /// Enters the pulled image in the index: the commit point of the pull.
@@ -163,9 +189,27 @@ impl Pull<'_> {
             platform: Some(config.platform()),
             tagged_at: Some(self.engine.now().to_string()),
         };
-        let newer = store.update(|images| Ok::<_, Error>(images.insert(entry.clone())))?;
+        let newer = store.update(|images| {
+            let known = images.digests_of(&entry.id);
+            let digests = entry.repo_digests.iter();
+            let is_known = digests
+                .map(Reference::without_tag)
+                .all(|digest| known.contains(&digest));
+            let changed = images.insert(entry.clone());
+            // A digest that a name was pulled with before is no news.
+            Ok::<_, Error>(if by_digest { !is_known } else { changed })
+        })?;
         Ok((copied.config.clone(), newer))
     }
+}
+
+/// Docker's words for an image of another platform than the one asked for.
+pub(super) fn wrong_platform(name: &Reference, actual: &Platform, wanted: &Platform) -> String {
+    let name = name.familiar();
+    format!(
+        "image with reference {name} was found but its platform ({actual}) does not match the \
+         specified platform ({wanted})"
+    )
 }
 
 /// What a name led to is no container image.

@@ -5,9 +5,9 @@
 //! registry, sends stored bytes as they are, and the digest is the same everywhere.
 
 use crate::error::{Error, ErrorKind, Origin};
-use crate::event::{Event, EventSink, Layers};
+use crate::event::{Event, EventSink, HeldLayers};
 use crate::{Engine, lookup, transfer};
-use lapstrake_image::CopyOptions;
+use lapstrake_image::{CopyOptions, LayerState};
 use lapstrake_spec::{Descriptor, Reference};
 use lapstrake_store::{Entry, Lease, Store, Unpack};
 use std::collections::BTreeMap;
@@ -128,9 +128,18 @@ async fn push_name(engine: &Engine, name: &Reference, events: &dyn EventSink) ->
         tag: Some(name.clone()),
         ..CopyOptions::push()
     };
-    lapstrake_image::copy(&source, sink.as_ref(), &manifest, &options, &Layers(events))
+    // Nothing is prepared for a registry that is not there.
+    let layers = HeldLayers::new(events, |state| matches!(state, LayerState::Queued));
+    lapstrake_image::copy(&source, sink.as_ref(), &manifest, &options, &layers)
         .await
-        .map_err(|error| Error::from(error).with_origin(Origin::Stream))?;
+        .map_err(|error| {
+            let error = Error::from(error).with_origin(Origin::Stream);
+            if error.kind() != ErrorKind::Unavailable {
+                layers.release();
+            }
+            error
+        })?;
+    layers.release();
     let pushed = name.with_digest(manifest.digest.clone());
     store.update(|images| {
         images.add_digest(&id, name, &pushed);

@@ -1,6 +1,6 @@
 //! `search`: what an index server finds, and the tags of a remote repository.
 
-use super::images::Filters;
+use super::filter::{Filters, not_a_number};
 use crate::error::{Error, ErrorKind};
 use crate::{Engine, lookup, transfer};
 use lapstrake_registry::client::SearchResult;
@@ -89,9 +89,8 @@ impl Wanted {
         let mut stars = 0;
         for value in filters.values("stars") {
             let count: i64 = value.parse().map_err(|_error| {
-                refuse(format!(
-                    "invalid filter 'stars={value}': strconv.Atoi: parsing {value:?}: invalid syntax"
-                ))
+                let reason = not_a_number("Atoi", value);
+                refuse(format!("invalid filter 'stars={value}': {reason}"))
             })?;
             stars = stars.max(count);
         }

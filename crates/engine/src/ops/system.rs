@@ -2,7 +2,7 @@
 
 use crate::Engine;
 use crate::error::Error;
-use crate::ops::{CacheRecord, Filters, build_cache};
+use crate::ops::{CacheRecord, Filters, ListImages, build_cache, images};
 use lapstrake_container::{Containers, Status};
 use lapstrake_runtime::Hierarchy;
 use lapstrake_store::{CheckReport, OpenOptions, Store, Usage};
@@ -233,10 +233,12 @@ pub fn disk_usage(engine: &Engine) -> Result<DiskUsage, Error> {
     let containers = engine.containers()?;
     let list = containers.list()?;
     let usage = store.usage()?;
-    let images = store.images()?;
+    let images = images(engine, &ListImages::default())?;
     let used: BTreeSet<_> = list.iter().map(|c| &c.record.image_id).collect();
-    let ids: BTreeSet<_> = images.entries().iter().map(|entry| &entry.id).collect();
-    let active = ids.iter().filter(|id| used.contains(*id)).count();
+    let active = images
+        .iter()
+        .filter(|image| used.contains(&image.id))
+        .count();
     let kept = used_layers(engine, &list)?;
     let mut written = (0u64, 0u64);
     for container in &list {
@@ -255,16 +257,28 @@ pub fn disk_usage(engine: &Engine) -> Result<DiskUsage, Error> {
     };
     let running = list.iter().filter(|c| c.state.status.is_alive()).count();
     let cache = build_cache(engine, &Filters::default())?;
-    let layers = usage.layer_bytes;
+    let cache_bytes = build_cache_bytes(&cache);
+    // What only the build cache keeps is told there.
+    let layers = usage.layer_bytes.saturating_sub(cache_bytes.1);
+    let idle = containers.unused_volumes(&[])?;
+    let idle_bytes = idle
+        .iter()
+        .map(|volume| store.volume_bytes(&volume.name))
+        .sum();
+    let busy = usage.volumes.saturating_sub(idle.len());
     let rows = vec![
         row(
             "Images",
-            (ids.len(), active),
+            (images.len(), active),
             (layers, layers.saturating_sub(kept)),
         ),
         row("Containers", (list.len(), running), written),
-        row("Local Volumes", (usage.volumes, 0), (usage.volume_bytes, 0)),
-        row("Build Cache", (cache.len(), 0), build_cache_bytes(&cache)),
+        row(
+            "Local Volumes",
+            (usage.volumes, busy),
+            (usage.volume_bytes, idle_bytes),
+        ),
+        row("Build Cache", (cache.len(), 0), cache_bytes),
     ];
     Ok(DiskUsage { rows, store: usage })
 }

@@ -1,6 +1,6 @@
 //! `history`: how an image came to be.
 
-use super::{Cmd, TABLE_FORMAT_HELP};
+use super::{Cmd, TABLE_FORMAT_HELP, platform};
 use crate::args::{Arity, Flag};
 use crate::cli::Invocation;
 use crate::failure::Failure;
@@ -20,6 +20,11 @@ pub(super) static COMMAND: Cmd = Cmd {
             .short('H')
             .default("true"),
         Flag::bool("no-trunc", "Don't truncate output"),
+        Flag::text(
+            "platform",
+            "Show history for the given platform. Formatted as \"os[/arch[/variant]]\" (e.g., \
+             \"linux/amd64\")",
+        ),
         Flag::bool("quiet", "Only show image IDs").short('q'),
     ],
     arity: Arity::Exact(1),
@@ -50,6 +55,9 @@ const EPOCH: i64 = 946_684_800;
 
 fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     let matches = invocation.matches;
+    if let Some(platform) = platform(matches)? {
+        ops::require_platform(invocation.engine, matches.required(0), &platform)?;
+    }
     let steps = ops::history(invocation.engine, matches.required(0))?;
     let human = matches.is("human");
     let source = matches.text("format").unwrap_or_default();

@@ -34,6 +34,9 @@ const TABLE: &str = "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t\
 const TABLE_WITH_DIGEST: &str = "table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t\
     {{if .CreatedSince }}{{.CreatedSince}}{{else}}N/A{{end}}\t{{.Size}}";
 
+/// The end of docker's raw form.
+const RAW: &str = "image_id: {{.ID}}\ncreated_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n";
+
 pub(super) const LISTING: Listing = Listing {
     go_type: "*formatter.imageContext",
     columns: &[
@@ -64,14 +67,19 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
         all: matches.is("all"),
         reference: matches.arg(0).map(str::to_owned),
         filters: filters(matches),
+        containers: false,
     };
     if matches.is("tree") {
         return images_tree::run(invocation, &request);
     }
-    let images = ops::images(invocation.engine, &request)?;
     let source = matches.text("format").unwrap_or_default();
     let digests = matches.is("digests");
     let format = format(source, matches.is("quiet"), digests)?;
+    let request = ListImages {
+        containers: format.mentions("Containers") || source.contains("json"),
+        ..request
+    };
+    let images = ops::images(invocation.engine, &request)?;
     let view = View {
         long_ids: matches.is("no-trunc"),
         all_digests: digests,
@@ -96,6 +104,13 @@ fn format(source: &str, quiet: bool, digests: bool) -> Result<Format, Failure> {
     let is_default = source.is_empty() || source == "table";
     if quiet && is_default {
         return Ok(Format::template("{{.ID}}")?);
+    }
+    if source == "raw" {
+        let digest = if digests { "digest: {{.Digest}}\n" } else { "" };
+        return Ok(Format::template(&match quiet {
+            true => "image_id: {{.ID}}".to_owned(),
+            false => format!("repository: {{{{.Repository}}}}\ntag: {{{{.Tag}}}}\n{digest}{RAW}"),
+        })?);
     }
     let table = if digests { TABLE_WITH_DIGEST } else { TABLE };
     if digests && !is_default && source.starts_with("table") && !source.contains("{{.Digest}}") {
@@ -172,7 +187,7 @@ impl View {
             None => (String::new(), "0001-01-01 00:00:00 +0000 UTC".to_owned()),
         };
         Row::default()
-            .set("Containers", "N/A")
+            .set("Containers", image.containers.to_string())
             .set("CreatedAt", at)
             .set("CreatedSince", since)
             .set("Digest", digest)

@@ -32,8 +32,14 @@ pub(super) fn run(invocation: &Invocation<'_>, request: &ListImages) -> Result<u
 fn refuse(matches: &Matches) -> Result<(), Failure> {
     for name in ["quiet", "digests", "format"] {
         if matches.is(name) || matches.nonempty(name).is_some() {
+            // Docker names this one flag otherwise.
+            let shown = if name == "digests" {
+                "show-digest"
+            } else {
+                name
+            };
             return Err(Failure::new(format!(
-                "--{name} is not supported with --tree"
+                "--{shown} is not yet supported with --tree"
             )));
         }
     }

@@ -1,13 +1,13 @@
 //! `inspect`: everything about containers and images, as JSON or through a template.
 
-use super::{Cmd, OBJECT_FORMAT_HELP};
+use super::{Cmd, OBJECT_FORMAT_HELP, platform};
 use crate::args::{Arity, Flag};
 use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::ui::document::{self, Json};
 use crate::ui::template::Template;
 use crate::ui::text::PushFormat;
-use lapstrake_engine::ops;
+use lapstrake_engine::ops::{self, InspectedImage};
 use lapstrake_engine::{ErrorKind, Origin};
 use serde::Serialize;
 
@@ -49,6 +49,12 @@ const TYPES: [&str; 10] = [
 
 fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     let wanted = match invocation.matches.text("type").unwrap_or_default() {
+        "" if invocation.matches.changed("type") => {
+            let list = TYPES.join("\", \"");
+            return Err(Failure::new(format!(
+                "type is empty: must be one of \"{list}\""
+            )));
+        }
         "" => Wanted::Any,
         "container" => Wanted::Container,
         "image" => Wanted::Image,
@@ -82,11 +88,13 @@ pub(super) fn inspect(invocation: &Invocation<'_>, wanted: Wanted) -> Result<u8,
         match look_up(invocation, name, wanted) {
             Err(failure) => failures.push(failure),
             Ok(object) => match &template {
-                None => found.push(object),
-                Some(template) => match document::render(template, &object) {
-                    Ok(text) => rendered.push_fmt(format_args!("{text}\n")),
-                    Err(error) => failures.push(error.into()),
-                },
+                None => found.push(object.whole),
+                Some(template) => {
+                    match document::render_typed(template, object.typed(), &object.whole) {
+                        Ok(text) => rendered.push_fmt(format_args!("{text}\n")),
+                        Err(error) => failures.push(error.into()),
+                    }
+                }
             },
         }
     }
@@ -111,14 +119,50 @@ pub(super) fn inspect(invocation: &Invocation<'_>, wanted: Wanted) -> Result<u8,
     }
 }
 
-fn look_up(invocation: &Invocation<'_>, name: &str, wanted: Wanted) -> Result<Json, Failure> {
+/// An object as the engine describes it, and as docker's client types it where that is less.
+struct Object {
+    whole: Json,
+    less: Option<Json>,
+}
+
+impl Object {
+    fn typed(&self) -> &Json {
+        self.less.as_ref().unwrap_or(&self.whole)
+    }
+}
+
+/// An image for templates: of its configuration only what an image can have.
+fn typed_image(image: &InspectedImage, whole: &Json) -> Result<Option<Json>, Failure> {
+    let (Some(config), Json::Object(entries)) = (&image.config, whole) else {
+        return Ok(None);
+    };
+    let mut entries = entries.clone();
+    for (name, value) in &mut entries {
+        if name == "Config" {
+            *value = json(&config.image_run_config())?;
+        }
+    }
+    Ok(Some(Json::Object(entries)))
+}
+
+fn look_up(invocation: &Invocation<'_>, name: &str, wanted: Wanted) -> Result<Object, Failure> {
     let size = invocation.matches.knows("size") && invocation.matches.is("size");
     if wanted != Wanted::Image {
         match ops::inspect_container(invocation.engine, name, size) {
-            Ok(container) => return json(&container),
+            Ok(container) => {
+                return Ok(Object {
+                    whole: json(&container)?,
+                    less: None,
+                });
+            }
             Err(error) if wanted == Wanted::Any && error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
+    }
+    if invocation.matches.knows("platform")
+        && let Some(platform) = platform(invocation.matches)?
+    {
+        ops::require_platform(invocation.engine, name, &platform)?;
     }
     if wanted != Wanted::Container {
         match ops::inspect_image(invocation.engine, name) {
@@ -128,7 +172,9 @@ fn look_up(invocation: &Invocation<'_>, name: &str, wanted: Wanted) -> Result<Js
                         .output
                         .err_line("WARNING: --size ignored for image");
                 }
-                return json(&image);
+                let whole = json(&image)?;
+                let less = typed_image(&image, &whole)?;
+                return Ok(Object { whole, less });
             }
             Err(error) if wanted == Wanted::Any && error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error.with_origin(Origin::Engine).into()),

@@ -9,7 +9,15 @@ pub(super) static IMAGE: Cmd = Cmd {
     about: "Display detailed information on one or more images",
     long: "",
     aliases: &[],
-    flags: &[Flag::text("format", OBJECT_FORMAT_HELP).short('f')],
+    flags: &[
+        Flag::text("format", OBJECT_FORMAT_HELP).short('f'),
+        Flag::text(
+            "platform",
+            "Inspect a specific platform of the multi-platform image. If the image or the server is not \
+             multi-platform capable, the command will error out if the platform does not match. \
+             'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)",
+        ),
+    ],
     arity: Arity::AtLeast(1),
     interspersed: true,
     run: |invocation| inspect(invocation, Wanted::Image),

@@ -42,6 +42,10 @@ pub(super) static COMMAND: Cmd = Cmd {
 
 const TABLE: &str = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t\
     {{.Ports}}\t{{.Names}}";
+/// Docker's raw form; a size follows when it is wanted.
+const RAW: &str = "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\n\
+    created_at: {{.CreatedAt}}\nstate: {{- pad .State 1 0}}\nstatus: {{- pad .Status 1 0}}\n\
+    names: {{.Names}}\nlabels: {{- pad .Labels 1 0}}\nports: {{- pad .Ports 1 0}}\n";
 const TABLE_WITH_SIZE: &str = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t\
     {{.Status}}\t{{.Ports}}\t{{.Names}}\t{{.Size}}";
 
@@ -67,6 +71,9 @@ pub(super) const LISTING: Listing = Listing {
     table: TABLE,
 };
 
+const QUIET_WARNING: &str =
+    "WARNING: Ignoring custom format, because both --format and --quiet are set.";
+
 /// The columns of a command in a table.
 const COMMAND_COLUMNS: usize = 20;
 /// The columns of a mount in a table.
@@ -81,12 +88,19 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     } else {
         LISTING.table
     };
-    let format = if matches.is("quiet") {
-        Format::template("{{.ID}}")?
-    } else {
-        Format::parse(source, table)?
+    if matches.is("quiet") && !source.is_empty() {
+        invocation.output.err_line(QUIET_WARNING);
+    }
+    let parsed = match (source, matches.is("quiet")) {
+        ("raw", true) => Format::template("container_id: {{.ID}}"),
+        ("raw", false) if with_size => Format::template(&format!("{RAW}size: {{{{.Size}}}}\n")),
+        ("raw", false) => Format::template(RAW),
+        (_, true) => Format::template("{{.ID}}"),
+        _ => Format::parse(source, table),
     };
-    let last = if matches.is("latest") {
+    let format =
+        parsed.map_err(|error| Failure::new(format!("failed to parse template: {error}")))?;
+    let last = if matches.is("latest") && !matches.changed("last") {
         Some(1)
     } else {
         matches.int("last")
@@ -96,7 +110,8 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
         last: last
             .and_then(|last| usize::try_from(last).ok())
             .filter(|last| *last > 0),
-        size: with_size || format.mentions("Size") || source.contains("json"),
+        // Sizes cost a walk; a row as a whole has them, docker's `json` alone has not.
+        size: with_size || format.mentions("Size") || (source != "json" && source.contains("json")),
         filters: filters(matches),
     };
     let view = View {
@@ -161,7 +176,7 @@ impl View {
             .set("Names", record.name.as_str())
             .set("Networks", network_name(&record.host_config))
             .set("Platform", Value::Nil)
-            .set("Ports", "")
+            .set("Ports", ports(&row.ports))
             .set(
                 "RunningFor",
                 created.map_or_else(String::new, |then| units::ago(self.now, then)),
@@ -188,6 +203,33 @@ impl View {
         });
         names.collect::<Vec<_>>().join(",")
     }
+}
+
+/// Ports as docker lists those that are not published: neighbours as a range, by protocol.
+fn ports(exposed: &[String]) -> String {
+    let mut all: Vec<(u16, &str)> = exposed
+        .iter()
+        .filter_map(|port| port.split_once('/'))
+        .filter_map(|(number, protocol)| Some((number.parse().ok()?, protocol)))
+        .collect();
+    all.sort_by_key(|(number, protocol)| (*protocol, *number));
+    let mut ranges: Vec<(u16, u16, &str)> = Vec::new();
+    for (number, protocol) in all {
+        match ranges.last_mut() {
+            Some(range) if range.2 == protocol && range.1.checked_add(1) == Some(number) => {
+                range.1 = number;
+            }
+            _ => ranges.push((number, number, protocol)),
+        }
+    }
+    let shown = ranges.iter().map(|(first, last, protocol)| {
+        if first == last {
+            format!("{first}/{protocol}")
+        } else {
+            format!("{first}-{last}/{protocol}")
+        }
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 /// The command as one text; words with blanks are in quotes.

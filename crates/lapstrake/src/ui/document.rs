@@ -327,11 +327,21 @@ impl Absent {
     }
 }
 
-/// Renders a document through a template: with Go's types first, without them when that fails. The
-/// error is the one of the second try, as in docker.
+/// Renders a document through a template, as [`render_typed`] does.
 pub(crate) fn render(template: &Template, document: &Json) -> Result<String, TemplateError> {
-    match template.render(&document.typed(), MissingKey::NoValue) {
+    render_typed(template, document, document)
+}
+
+/// Renders a document through a template: with Go's types first, of which a client may have fewer than
+/// there are fields, then the whole document without them. The error is the one of the second try, as in
+/// docker.
+pub(crate) fn render_typed(
+    template: &Template,
+    typed: &Json,
+    whole: &Json,
+) -> Result<String, TemplateError> {
+    match template.render(&typed.typed(), MissingKey::NoValue) {
         Ok(text) => Ok(text),
-        Err(_typed) => template.render(&document.untyped(), MissingKey::Error),
+        Err(_typed) => template.render(&whole.untyped(), MissingKey::Error),
     }
 }

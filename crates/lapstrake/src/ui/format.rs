@@ -107,7 +107,8 @@ impl Format {
     }
 }
 
-fn row_value(listing: &Listing, row: Row) -> Value {
+/// A row as templates see it.
+pub(crate) fn row_value(listing: &Listing, row: Row) -> Value {
     let mut fields: Vec<(Rc<str>, Value)> = row
         .cells
         .into_iter()

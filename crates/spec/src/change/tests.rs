@@ -149,10 +149,10 @@ fn health_checks() {
 #[test]
 fn wrong_changes_are_refused_in_dockers_words() {
     for (line, message) in [
-        ("RUN true", "run is not a valid change command"),
-        ("NOPE x", "nope is not a valid change command"),
-        ("SHELL [\"sh\"]", "shell is not a valid change command"),
-        ("ENV A=b\nFROM x", "from is not a valid change command"),
+        ("RUN true", "RUN is not a valid change command"),
+        ("NOPE x", "NOPE is not a valid change command"),
+        ("SHELL [\"sh\"]", "SHELL is not a valid change command"),
+        ("ENV A=b\nFROM x", "FROM is not a valid change command"),
         ("# nothing", "file with no instructions"),
         ("", "file with no instructions"),
         ("ENV", "ENV requires at least one argument"),

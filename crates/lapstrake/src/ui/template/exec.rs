@@ -398,6 +398,11 @@ impl<'a> Run<'a> {
         {
             return Ok(labels.get(key).cloned().unwrap_or_default().into());
         }
+        if let (true, "Label", [key]) = (self.header, name, given)
+            && let Some(key) = key.as_text()
+        {
+            return Ok(label_title(key).into());
+        }
         self.field(receiver, name, at)?;
         let message = match receiver.inner() {
             Value::Struct(row) if row.escapes_html => {
@@ -465,7 +470,7 @@ impl<'a> Run<'a> {
             }
             Failure::Argument(index, message) => {
                 let operand = rest.get(index).unwrap_or(place.operand);
-                self.error(operand.at, &operand.shown(), &message)
+                self.error(operand.at, &operand.shown(), &about(operand, message))
             }
             Failure::Calling(message) => self.error(
                 place.operand.at,
@@ -497,6 +502,25 @@ impl<'a> Run<'a> {
             self.error(operand.at, &name, &message)
         })
     }
+}
+
+/// Constants of a wrong type are told by what they are, other values by their type.
+fn about(operand: &Operand, message: String) -> String {
+    let expected = message
+        .strip_prefix("wrong type for value; expected ")
+        .and_then(|rest| rest.split(';').next());
+    match (&operand.kind, expected) {
+        (OperandKind::Literal { .. }, Some(expected)) => {
+            format!("expected {expected}; found {}", operand.shown())
+        }
+        _ => message,
+    }
+}
+
+/// The title of a label's column: the last part of its name, as words.
+fn label_title(name: &str) -> String {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    last.replace(['-', '_'], " ")
 }
 
 fn cannot_evaluate(name: &str, receiver: &Value) -> String {

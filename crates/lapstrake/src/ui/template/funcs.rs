@@ -4,6 +4,7 @@ use super::Value;
 use super::print::{print_value, sprint, sprintf};
 use crate::ui::text::PushFormat;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 /// A call: name, arguments, and whether a table's header is being made.
 #[derive(Debug, Clone, Copy)]
@@ -252,11 +253,8 @@ fn index_once(value: &Value, key: &Value) -> Result<Value, String> {
                     key.go_type()
                 ));
             };
-            Ok(map
-                .as_ref()
-                .and_then(|map| map.get(key))
-                .cloned()
-                .unwrap_or(Value::Missing))
+            let found = map.as_ref().and_then(|map| map.get(key)).cloned();
+            Ok(found.unwrap_or_else(|| zero_of(map.as_deref())))
         }
         // Documents do not tell maps with few keys from structs; a field by name is what is meant.
         Value::Struct(object) => {
@@ -269,6 +267,16 @@ fn index_once(value: &Value, key: &Value) -> Result<Value, String> {
         Value::Missing | Value::Nil => Err("index of untyped nil".to_owned()),
         other => Err(format!("can't index item of type {}", other.go_type())),
     }
+}
+
+/// What a map answers for a key that it does not have: Go's zero of its values' type, which for texts is
+/// the empty one.
+fn zero_of(map: Option<&BTreeMap<String, Value>>) -> Value {
+    let mut values = map.into_iter().flat_map(BTreeMap::values);
+    if values.all(|value| matches!(value, Value::Text(_))) {
+        return "".into();
+    }
+    Value::Missing
 }
 
 fn position(key: &Value) -> Result<usize, String> {
@@ -287,8 +295,8 @@ fn slice(given: &[Value]) -> Result<Value, String> {
     let cut = |length: usize| -> Result<(usize, usize), String> {
         let low = bounds.first().copied().unwrap_or(0);
         let high = bounds.get(1).copied().unwrap_or(length);
-        if high > length {
-            return Err(format!("index out of range: {high}"));
+        if let Some(wide) = [low, high].into_iter().find(|bound| *bound > length) {
+            return Err(format!("index out of range: {wide}"));
         }
         if low > high {
             return Err(format!("invalid slice index: {low} > {high}"));
