@@ -335,7 +335,15 @@ async fn put_blobs(
         config: &plan.parsed.config,
         bytes: &plan.config,
     };
-    put_config(sink, plan, options.direction, &served).await?;
+    let pauses = Pauses {
+        names: &names,
+        layers: wanted
+            .iter()
+            .take(concurrency)
+            .map(|layer| &layer.desc.digest)
+            .collect(),
+    };
+    put_config(sink, plan, options.direction, &served, &pauses).await?;
     let jobs: Vec<BoxFuture<'_, Result<bool, Error>>> = wanted
         .into_iter()
         .map(|layer| -> BoxFuture<'_, _> {
@@ -386,10 +394,11 @@ async fn put_config(
     plan: &Plan,
     direction: Direction,
     source: &dyn ContentSource,
+    observer: &dyn Observer,
 ) -> Result<(), Error> {
     let desc = &plan.parsed.config;
     if direction == Direction::Push || !sink.has(desc, None).await? {
-        sink.put_blob(desc, None, source, &Silent).await?;
+        sink.put_blob(desc, None, source, observer).await?;
     }
     Ok(())
 }
@@ -420,6 +429,23 @@ async fn put_layer(
     };
     names.tell(digest, state);
     Ok(stored)
+}
+
+/// The configuration goes before the layers and has no line of its own: when it has to be tried again, the
+/// layers that wait for it say so.
+struct Pauses<'a> {
+    names: &'a Names<'a>,
+    layers: Vec<&'a Digest>,
+}
+
+impl Observer for Pauses<'_> {
+    fn layer(&self, event: LayerEvent) {
+        if matches!(event.state, LayerState::Retrying { .. }) {
+            for digest in &self.layers {
+                self.names.tell(digest, event.state.clone());
+            }
+        }
+    }
 }
 
 /// Tells the observer about layers under the names of the direction.

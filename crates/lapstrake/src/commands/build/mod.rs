@@ -112,7 +112,8 @@ fn screen<'a>(invocation: &Invocation<'a>, face: Face) -> Screen<'a> {
             let columns = output
                 .is_terminal(Stream::Out)
                 .then(|| crate::ui::progress::columns(Stream::Out));
-            let renderer = Classic::new(columns, invocation.matches.is("explain"));
+            let renderer = Classic::new(columns, invocation.matches.is("explain"))
+                .keeping(!invocation.matches.is("rm"));
             Screen::classic(output, invocation.matches.is("quiet"), renderer, now)
         }
         Face::Modern(style) => {

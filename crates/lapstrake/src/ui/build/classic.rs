@@ -19,6 +19,7 @@ pub(crate) struct Classic {
     pulls: progress::Screen,
     is_terminal: bool,
     explains: bool,
+    removes: bool,
 }
 
 impl Renderer for Classic {
@@ -43,7 +44,14 @@ impl Classic {
             pulls: progress::Screen::new(style),
             is_terminal: columns.is_some(),
             explains,
+            removes: true,
         }
+    }
+
+    /// The same renderer for a build that is asked to keep its containers.
+    pub(crate) fn keeping(mut self, keeps: bool) -> Self {
+        self.removes = !keeps;
+        self
     }
 
     fn build(&mut self, event: &BuildEvent) -> Vec<u8> {
@@ -69,6 +77,7 @@ impl Classic {
             Told::UsingCache => b" ---> Using cache\n".to_vec(),
             Told::Running { id } => format!(" ---> Running in {}\n", short_id(id)).into_bytes(),
             Told::Output { stream, bytes } => self.output(*stream, bytes),
+            Told::Removed { .. } if !self.removes => Vec::new(),
             Told::Removed { id } => {
                 format!("Removing intermediate container {}\n", short_id(id)).into_bytes()
             }
