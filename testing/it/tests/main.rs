@@ -9,5 +9,6 @@ mod crash;
 mod files;
 mod prune_search;
 mod registry;
+mod rows;
 mod run;
 mod surface;

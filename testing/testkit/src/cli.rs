@@ -251,6 +251,10 @@ fn level_ages(line: &str) -> String {
         if kept > 0 {
             start.push(' ');
         }
+        // In JSON and in templates the first word of an age may have something before it.
+        let first = before[kept];
+        let own = first.rfind(|c: char| !c.is_ascii_alphanumeric());
+        start.push_str(&first[..own.map_or(0, |at| at + 1)]);
         out = format!("{start}AGO{}", &out[end + " ago".len()..]);
     }
     out
