@@ -64,6 +64,11 @@ pub fn run(root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Builds `lap` for development.
+pub fn build(root: &Path) -> Result<()> {
+    BUILD.run(root)
+}
+
 /// Builds `lap` as one static file for this machine's architecture; the result is where it lies.
 pub fn dist(root: &Path) -> Result<std::path::PathBuf> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
@@ -166,6 +171,6 @@ fn count(errors: usize) -> String {
 }
 
 #[expect(clippy::print_stdout, reason = "a developer's tool talks")]
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     println!("{line}");
 }

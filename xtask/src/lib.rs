@@ -3,6 +3,7 @@
 //! `cargo xtask ci` runs all checks in order and stops at the first that fails, with the command
 //! that repeats it; `cargo xtask tidy` runs the structural ones alone, which need no build.
 
+pub mod accept;
 pub mod ci;
 pub mod tidy;
 

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
+  accept SUITE [ARG...]
+          a suite that tests any docker-compatible command line, with the lap of this workspace;
+          SUITE is a python program that takes its command line from ENGINE
   ci      everything that is checked: formatting, lints, structure, tests, documentation
   dist    lap as one static file, target/<machine>/release/lap
   tidy    the structure alone: arrows between crates, lengths of files, words
@@ -20,6 +23,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let root = xtask::workspace_root();
     let result = match *arguments.as_slice() {
+        ["accept", suite, ref arguments @ ..] => xtask::accept::run(&root, suite, arguments),
         ["ci"] => xtask::ci::run(&root),
         ["dist"] => xtask::ci::dist(&root).map(|lap| println!("{}", lap.display())),
         ["tidy"] => xtask::ci::tidy(&root),

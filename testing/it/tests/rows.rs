@@ -281,6 +281,54 @@ fn every_file_is_played() {
     assert_eq!(names, played);
 }
 
+/// The commands below a command, as its help lists them, each with its whole path.
+fn commands(lap: &Cli, path: &str) -> Vec<String> {
+    let words: Vec<&str> = path.split_whitespace().chain(["--help"]).collect();
+    let help = lap.ok(&words);
+    let mut in_list = false;
+    let mut found = Vec::new();
+    for line in help.lines() {
+        if let Some(heading) = line.strip_suffix(':').filter(|_| !line.starts_with(' ')) {
+            in_list = heading.ends_with("Commands");
+            continue;
+        }
+        let name = line
+            .strip_prefix("  ")
+            .and_then(|line| line.split(' ').next());
+        let name = name.filter(|name| in_list && !name.is_empty());
+        let Some(name) = name.map(|name| name.trim_end_matches('*')) else {
+            continue;
+        };
+        let below = commands(lap, &format!("{path} {name}"));
+        if below.is_empty() {
+            found.push(format!("{path} {name}"));
+        }
+        found.extend(below);
+    }
+    found
+}
+
+#[test]
+fn every_command_has_a_row() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rows");
+    let files = PLAIN.iter().chain(&PRIVILEGED);
+    let rows: String = files
+        .map(|file| std::fs::read_to_string(folder.join(file)).unwrap())
+        .collect();
+    let commands = commands(&Cli::built(), "");
+    assert!(commands.len() > 60, "{commands:?}");
+    let has_row = |command: &str| {
+        let row = format!("$ lap{command}");
+        let mut lines = rows.lines();
+        lines.any(|line| line == row || line.starts_with(&format!("{row} ")))
+    };
+    let bare: Vec<&String> = commands
+        .iter()
+        .filter(|command| !has_row(command))
+        .collect();
+    assert!(bare.is_empty(), "without a row: {bare:?}");
+}
+
 /// Files whose commands need no privileges.
 const PLAIN: [&str; 8] = [
     "archives.rows",
