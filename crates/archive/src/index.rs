@@ -47,14 +47,10 @@ pub(crate) fn parse(raw: &[u8]) -> Result<Index, ArchiveError> {
 
 /// The complete name of an entry.
 pub(crate) fn name_of(desc: &Descriptor) -> Option<Reference> {
-    let complete = desc.annotations.get(IMAGE_NAME);
-    let name = complete.or_else(|| {
-        // A bare word is a tag by OCI's rules, and `ubuntu` would be no image's name.
-        desc.annotations
-            .get(REF_NAME)
-            .filter(|name| name.contains([':', '/', '@']))
-    })?;
-    Some(Reference::parse(name).ok()?.or_latest())
+    match desc.annotations.get(IMAGE_NAME) {
+        Some(name) => Some(Reference::parse(name).ok()?.or_latest()),
+        None => word_as_name(desc.annotations.get(REF_NAME)?),
+    }
 }
 
 /// An entry as it is listed: without a name, or with one.
@@ -78,11 +74,25 @@ pub(crate) fn entry(
     entry
 }
 
-/// The same entry under a word that is no complete name, as other tools write it.
-pub(crate) fn labelled(mut entry: Descriptor, label: &str) -> Descriptor {
-    let label = label.to_owned();
-    entry.annotations.insert(REF_NAME.to_owned(), label);
+/// An entry under a word, which other tools look up letter by letter. One that is a complete name is a
+/// name as well.
+pub(crate) fn labelled(
+    listed: &Descriptor,
+    original: Option<&Descriptor>,
+    word: &str,
+) -> Descriptor {
+    let name = word_as_name(word).map(|name| name.without_digest().or_latest());
+    let mut entry = entry(listed, original, name.as_ref());
+    let word = word.to_owned();
+    entry.annotations.insert(REF_NAME.to_owned(), word);
     entry
+}
+
+/// The name that a word of a layout is. A bare word is a tag by OCI's rules, and `ubuntu` would be no
+/// image's name.
+fn word_as_name(word: &str) -> Option<Reference> {
+    let name = word.contains([':', '/', '@']).then_some(word)?;
+    Some(Reference::parse(name).ok()?.or_latest())
 }
 
 /// The manifest that an entry is the OCI form of.

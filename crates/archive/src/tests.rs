@@ -1,6 +1,6 @@
 //! Endpoints as a whole, and archives made by hand.
 
-use crate::{Archive, ArchiveError, Format, LayoutSink, TarFormat, TarOutput, TarSink};
+use crate::{Archive, ArchiveError, Format, LayoutSink, TarFormat, TarOutput, TarSink, index};
 use async_trait::async_trait;
 use bytes::Bytes;
 use lapstrake_image::contract::{Endpoint, source_sink_contract};
@@ -361,6 +361,33 @@ async fn a_label_stands_for_one_image() {
         assert_eq!(found("v1"), images[1].1.digest);
         assert_eq!(found("v0"), first.digest);
         assert_eq!(archive.images().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn other_tools_find_a_complete_name_as_it_was_written() {
+    let folder = Folder::new();
+    let (memory, images) = docker_images();
+    let root = folder.path("layout");
+    let words = ["team/app:5", "localhost:5000/b"];
+    let names = [name("team/app:5"), name("localhost:5000/b:latest")];
+    for ((_, desc), word) in images.iter().zip(words) {
+        let sink = LayoutSink::create(&root).unwrap();
+        let options = CopyOptions::push();
+        copy(&memory, &sink, desc, &options, &Silent).await.unwrap();
+        sink.label(word, desc).unwrap();
+    }
+    let archive = Archive::open_folder(&root).unwrap();
+    let index = std::fs::read_to_string(root.join("index.json")).unwrap();
+    for (image, (name, word)) in archive.images().iter().zip(names.iter().zip(words)) {
+        assert_eq!(image.names, std::slice::from_ref(name));
+        assert_eq!(archive.find(word), Some(image));
+        let (complete, literal) = (index::IMAGE_NAME, index::REF_NAME);
+        let canonical = name.canonical();
+        for pair in [(complete, canonical.as_str()), (literal, word)] {
+            let text = format!("\"{}\":\"{}\"", pair.0, pair.1);
+            assert!(index.contains(&text), "{text}: {index}");
+        }
     }
 }
 

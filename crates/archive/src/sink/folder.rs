@@ -120,12 +120,12 @@ impl LayoutSink {
         }
     }
 
-    /// Lists an image that was written under a word that is no complete name, as other tools write it:
-    /// `oci:DIR:v1`. The word moves here from wherever it was.
+    /// Lists an image that was written under a word, as other tools write it: `oci:DIR:v1`. The word
+    /// moves here from wherever it was.
     pub fn label(&self, word: &str, desc: &Descriptor) -> Result<(), ArchiveError> {
         let bare = Descriptor::new(desc.media_type.clone(), desc.digest.clone(), desc.size);
         let (listed, other) = self.listed(&bare);
-        let entry = index::labelled(index::entry(&listed, other.then_some(&bare), None), word);
+        let entry = index::labelled(&listed, other.then_some(&bare), word);
         self.change_index(|entries| index::merge(entries, entry))
     }
 

@@ -82,15 +82,15 @@ impl TarSink {
         self
     }
 
-    /// Lists an image that was written under a word that is no complete name, as other tools write it.
+    /// Lists an image that was written under a word, as other tools write it.
     pub fn label(&self, word: &str, desc: &Descriptor) {
         let bare = Descriptor::new(desc.media_type.clone(), desc.digest.clone(), desc.size);
         let mut state = self.state();
         let entry = match state.listed.get(&desc.digest) {
-            Some(form) => index::entry(form, Some(&bare), None),
-            None => index::entry(&bare, None, None),
+            Some(form) => index::labelled(form, Some(&bare), word),
+            None => index::labelled(&bare, None, word),
         };
-        index::merge(&mut state.index, index::labelled(entry, word));
+        index::merge(&mut state.index, entry);
     }
 
     /// Writes the tables and the end. Until then the tar is not whole.
@@ -246,7 +246,9 @@ impl ContentSink for TarSink {
         check_document(desc, &raw)?;
         let parsed = Document::parse(Some(&desc.media_type), &raw);
         self.put_document(desc, raw).await?;
-        if let Ok(Document::Manifest(manifest)) = parsed
+        // Docker reads manifests in its own words, and must find the one that a registry has.
+        if self.format == TarFormat::Oci
+            && let Ok(Document::Manifest(manifest)) = parsed
             && let Some(form) = index::oci_form(&manifest)
         {
             let raw = form.to_bytes();

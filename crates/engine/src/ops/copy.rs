@@ -290,6 +290,7 @@ impl Transfer<'_> {
     }
 
     async fn to_folder(&self, path: PathBuf, word: Option<&str>) -> Result<(), Error> {
+        check_word(word)?;
         let created = spawn_blocking(move || LayoutSink::create(&path)).await;
         let sink = created.map_err(Error::internal)?;
         let mut sink = sink.map_err(lapstrake_image::Error::from)?;
@@ -297,13 +298,13 @@ impl Transfer<'_> {
             sink = sink.trusting();
         }
         self.copy(&sink, &one_by_one()).await.map_err(writing)?;
-        match word.filter(|word| is_label(word)) {
+        match word {
             Some(word) => sink
                 .label(word, &self.top)
                 .map_err(lapstrake_image::Error::from)?,
             None => {
-                for name in self.names(word)? {
-                    sink.tag(&name, &self.top).await?;
+                for name in &self.opened.names {
+                    sink.tag(name, &self.top).await?;
                 }
             }
         }
@@ -316,10 +317,11 @@ impl Transfer<'_> {
         format: TarFormat,
         word: Option<&str>,
     ) -> Result<(), Error> {
+        check_word(word)?;
         let target = OpenTarget::open(ArchiveTarget::File(path), "failed to copy image")?;
         let sink = tar_sink(&target, format, self.opened.lease.is_some())?;
         self.copy(&sink, &one_by_one()).await.map_err(writing)?;
-        match word.filter(|word| format == TarFormat::Oci && is_label(word)) {
+        match word.filter(|_| format == TarFormat::Oci) {
             Some(word) => sink.label(word, &self.top),
             None => {
                 for name in self.names(word)? {
@@ -332,9 +334,12 @@ impl Transfer<'_> {
     }
 }
 
-/// Whether a word is a tag alone, and no complete name.
-fn is_label(word: &str) -> bool {
-    !word.contains([':', '/', '@'])
+/// Checks what a layout is to call an image: a tag alone may be any word.
+fn check_word(word: Option<&str>) -> Result<(), Error> {
+    match word.filter(|word| word.contains([':', '/', '@'])) {
+        Some(name) => lookup::parse(name).map(drop),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
