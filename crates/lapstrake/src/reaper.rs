@@ -13,8 +13,8 @@ use std::process::{Command, Stdio};
 pub(crate) const ROLE: &str = "__reaper";
 
 /// The commands that remove things. A container that removes itself is deleted by its monitor.
-const REMOVING: [&str; 8] = [
-    "rmi", "rm", "remove", "pull", "check", "build", "b", "prune",
+const REMOVING: [&str; 9] = [
+    "rmi", "rm", "remove", "pull", "load", "check", "build", "b", "prune",
 ];
 
 /// Whether the command with this path (`lap image rm`) removes things.

@@ -13,6 +13,7 @@
 )]
 
 mod build;
+mod files;
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -80,12 +81,23 @@ struct Torture<'a> {
     name: &'a str,
     lap: &'a Cli,
     rng: Rng,
+    signal: Signal,
 }
 
 impl<'a> Torture<'a> {
     fn new(name: &'a str, lap: &'a Cli, seed: u64) -> Self {
-        let rng = Rng::new(seed);
-        Self { name, lap, rng }
+        Self {
+            name,
+            lap,
+            rng: Rng::new(seed),
+            signal: Signal::KILL,
+        }
+    }
+
+    /// The same with another signal than the one that nobody can catch.
+    fn by(mut self, signal: Signal) -> Self {
+        self.signal = signal;
+        self
     }
 
     /// `prepare` gives the operation something to do and returns its command line; `look` judges what
@@ -113,7 +125,7 @@ impl<'a> Torture<'a> {
             let after = self.instant(time);
             let child = start(self.lap, &words);
             std::thread::sleep(after);
-            killed += u32::from(kill(child, Signal::KILL));
+            killed += u32::from(kill(child, self.signal));
             let context = format!("{} killed after {after:?} in round {round}", self.name);
             assert_whole(self.lap, &context);
             look(round);

@@ -4,7 +4,7 @@
     reason = "a test of other programs: it runs those that are installed"
 )]
 
-use lapstrake_testkit::{Cli, RandomImage, Shape, TestRegistry, levelled};
+use lapstrake_testkit::{Cli, Compression, RandomImage, Shape, TestRegistry, levelled};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
@@ -301,36 +301,163 @@ fn an_image_is_copied_between_places() {
     );
 }
 
-#[test]
-fn skopeo_takes_archives_and_gives_them_back() {
-    if Command::new("skopeo").arg("--version").output().is_err() {
+/// Images that share layers, each with those of the one before and one more, under `app:1`, `app:2`, …
+/// Layers that are not packed by gzip are packed anew by others.
+fn sharing(count: usize) -> (Cli, Vec<RandomImage>) {
+    let registry = TestRegistry::start();
+    let lap = Cli::built();
+    let images = (1..=count).map(|layers| {
+        let shape = Shape {
+            layers,
+            compressions: vec![Compression::Gzip],
+            ..Shape::default()
+        };
+        let image = RandomImage::with(28, &shape);
+        let name = registry.put("team/app:1", &image).to_string();
+        let digest = lap.ok(&["copy", "-q", &name, &format!("store:app:{layers}")]);
+        assert_eq!(digest.trim(), image.descriptor.digest.to_string());
+        image
+    });
+    let images = images.collect();
+    (lap, images)
+}
+
+/// Another program, in the folder of `lap`'s commands.
+#[track_caller]
+fn succeeds(lap: &Cli, program: &str, arguments: &[&str]) {
+    let mut command = Command::new(program);
+    let done = command.args(arguments).current_dir(lap.home()).output();
+    let done = done.unwrap();
+    assert!(done.status.success(), "{program} {arguments:?}: {done:?}");
+}
+
+fn is_installed(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
+}
+
+/// What another program keeps of an image.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+enum Keeps {
+    /// The tars: it writes configurations anew.
+    DiffIds,
+    /// The configuration: it unpacks layers.
+    Configuration,
+    Everything,
+}
+
+/// Takes images in, each from its place, and compares.
+#[track_caller]
+fn arrive(from: &Cli, places: &[String], images: &[RandomImage], keeps: Keeps) {
+    let there = Cli::built();
+    for (number, (place, image)) in places.iter().zip(images).enumerate() {
+        let to = format!("store:app:{}", number + 1);
+        let copy = there
+            .command(&["copy", "-q", place, &to])
+            .current_dir(from.home())
+            .output();
+        let copied = copy.unwrap();
+        assert!(copied.status.success(), "{place}: {copied:?}");
+        let digest = String::from_utf8(copied.stdout).unwrap();
+        let same = digest.trim() == image.descriptor.digest.to_string();
+        assert!(same || keeps < Keeps::Everything, "{place}: {digest}");
+        let name = &to["store:".len()..];
+        let found = there.ok(&["inspect", "-f", "{{json .RootFS.Layers}}", name]);
+        let diff_ids = image.config.rootfs.diff_ids.iter();
+        let diff_ids: Vec<String> = diff_ids.map(|id| format!("\"{id}\"")).collect();
+        assert_eq!(found.trim(), format!("[{}]", diff_ids.join(",")), "{place}");
+        let id = there.ok(&["images", "-q", "--no-trunc", name]);
+        if keeps == Keeps::DiffIds {
+            continue;
+        }
+        assert_eq!(
+            id.trim(),
+            image.config_descriptor.digest.to_string(),
+            "{place}"
+        );
+    }
+    let layers = std::fs::read_dir(there.root().join("layers")).unwrap();
+    assert_eq!(layers.count(), images.last().unwrap().layers.len());
+    let check = there.ok(&["system", "check"]);
+    assert!(check.contains("the store is whole"), "{check}");
+}
+
+fn skopeo_keeps_digests(count: usize) {
+    if !is_installed("skopeo") {
         return;
     }
-    let (lap, id) = store(28, &["app:1", "app:2"]);
+    let (lap, images) = sharing(count);
     lap.ok(&["save", "-o", "docker.tar", "app"]);
-    lap.ok(&["copy", "store:app:1", "oci-archive:oci.tar:v1"]);
-    lap.ok(&["copy", "store:app:1", "oci:layout:v1"]);
-    for (from, to) in [
-        (
-            "docker-archive:docker.tar:app:2",
-            "docker-archive:back.tar:back:1",
-        ),
-        ("oci-archive:oci.tar:v1", "oci-archive:back.tar:back:1"),
-        ("oci:layout:v1", "oci-archive:back.tar:back:1"),
-    ] {
-        let path = lap.home().join("back.tar");
-        std::fs::remove_file(path).ok();
-        let copied = Command::new("skopeo")
-            .args(["--insecure-policy", "copy", "-q", from, to])
-            .current_dir(lap.home())
-            .output()
-            .unwrap();
-        assert!(copied.status.success(), "{from}: {copied:?}");
-        let there = Cli::built();
-        let archive = lap.home().join("back.tar");
-        let loaded = there.ok(&["load", "-i", archive.to_str().unwrap()]);
-        assert_eq!(loaded, "Loaded image: back:1\n", "{from}");
-        let listed = there.ok(&["images", "-q", "--no-trunc"]);
-        assert_eq!(listed.trim(), id, "{from}");
+    for tag in 1..=count {
+        let from = format!("store:app:{tag}");
+        lap.ok(&[
+            "copy",
+            "-q",
+            &from,
+            &format!("oci-archive:{tag}.tar:team/app:{tag}"),
+        ]);
+        lap.ok(&["copy", "-q", &from, &format!("oci:layout:v{tag}")]);
+    }
+    let sources: [fn(usize) -> String; 3] = [
+        |tag| format!("docker-archive:docker.tar:app:{tag}"),
+        |tag| format!("oci-archive:{tag}.tar:team/app:{tag}"),
+        |tag| format!("oci:layout:v{tag}"),
+    ];
+    let targets: [fn(usize) -> String; 3] = [
+        |tag| format!("docker-archive:back-{tag}.tar:back:{tag}"),
+        |tag| format!("oci-archive:back-{tag}.tar:back:{tag}"),
+        |tag| format!("oci:back:back:{tag}"),
+    ];
+    for (from, to) in sources.iter().flat_map(|from| targets.map(|to| (from, to))) {
+        let places: Vec<String> = (1..=count).map(to).collect();
+        for (tag, place) in (1..=count).zip(&places) {
+            let arguments = ["--insecure-policy", "copy", "-q", &from(tag), place];
+            succeeds(&lap, "skopeo", &arguments);
+        }
+        let is_docker = |place: &str| place.starts_with("docker-");
+        let keeps = match (is_docker(&from(1)), is_docker(&to(1))) {
+            (false, false) => Keeps::Everything,
+            (_, true) => Keeps::Configuration,
+            (true, false) => Keeps::DiffIds,
+        };
+        arrive(&lap, &places, &images, keeps);
+        std::fs::remove_dir_all(lap.home().join("back")).ok();
+        for tag in 1..=count {
+            std::fs::remove_file(lap.home().join(format!("back-{tag}.tar"))).ok();
+        }
+    }
+}
+
+#[test]
+fn skopeo_keeps_the_digests_of_an_image() {
+    skopeo_keeps_digests(1);
+}
+
+#[test]
+fn skopeo_keeps_the_digests_of_images_that_share_layers() {
+    skopeo_keeps_digests(5);
+}
+
+#[test]
+fn umoci_keeps_the_digests_of_images_that_share_layers() {
+    if !is_installed("umoci") {
+        return;
+    }
+    for count in [1, 5] {
+        let (lap, images) = sharing(count);
+        for tag in 1..=count {
+            let (from, to) = (format!("store:app:{tag}"), format!("oci:layout:{tag}"));
+            lap.ok(&["copy", "-q", &from, &to]);
+            let image = format!("layout:{tag}");
+            succeeds(
+                &lap,
+                "umoci",
+                &["tag", "--image", &image, &format!("again-{tag}")],
+            );
+        }
+        succeeds(&lap, "umoci", &["gc", "--layout", "layout"]);
+        let places: Vec<String> = (1..=count)
+            .map(|tag| format!("oci:layout:again-{tag}"))
+            .collect();
+        arrive(&lap, &places, &images, Keeps::Everything);
     }
 }

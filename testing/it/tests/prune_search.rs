@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use lapstrake_testkit::{Cli, RandomImage, TestRegistry};
+use lapstrake_testkit::{Cli, RandomImage, Shape, TestRegistry};
 
 use crate::containers::{Engine, wait_until};
 
@@ -309,6 +309,91 @@ fn privileged_a_builder_prune_tells_what_the_disk_gets_back() {
     let (text, bytes) = prune_truly(lap, &["builder", "prune"]);
     assert!(text.contains("\nTotal:\t"), "{text}");
     assert!(bytes >= 800_000, "tar and tree: {text}");
+}
+
+#[test]
+fn privileged_container_and_volume_prunes_tell_what_the_disk_gets_back() {
+    let engine = Engine::new();
+    let lap = &engine.0;
+    let writing = "yes | head -c 700000 > /big; yes | head -c 300000 > /v/big; ln /v/big /v/again";
+    lap.ok(&["run", "-v", "data:/v", "box", "sh", "-c", writing]);
+    let (text, bytes) = prune_truly(lap, &["container", "prune"]);
+    assert!(text.starts_with("Deleted Containers:\n"), "{text}");
+    assert!((700_000..900_000).contains(&bytes), "{text}");
+    let (text, bytes) = prune_truly(lap, &["volume", "prune", "-a"]);
+    assert!(text.starts_with("Deleted Volumes:\ndata\n"), "{text}");
+    assert!((300_000..500_000).contains(&bytes), "{text}");
+}
+
+/// A row of the images in `system df -v`: size, shared size, unique size.
+fn divided(df: &str, tag: &str) -> [u64; 3] {
+    let rows = df.lines().map(|line| line.split_whitespace().collect());
+    let mut rows = rows.filter(|cells: &Vec<&str>| cells.starts_with(&["x", tag]));
+    let cells = rows.next().unwrap_or_else(|| panic!("{tag}: {df}"));
+    let last = cells.len() - 1;
+    [last - 3, last - 2, last - 1].map(|at| told(cells[at]))
+}
+
+#[test]
+fn five_images_share_layers_and_the_sums_are_right() {
+    let registry = TestRegistry::start();
+    let lap = Cli::built();
+    // The same seed: each has the layers of the one before, and one more.
+    for layers in 1..=5 {
+        let shape = Shape {
+            layers,
+            file_bytes: 200_000,
+            ..Shape::default()
+        };
+        let image = RandomImage::with(9, &shape);
+        let pulled = registry.put(&format!("x:{layers}"), &image).to_string();
+        lap.ok(&["pull", "-q", &pulled]);
+        lap.ok(&["tag", &pulled, &format!("x:{layers}")]);
+        lap.ok(&["rmi", &pulled]);
+    }
+    let size_of = |tag: usize| -> u64 {
+        let size = lap.ok(&["inspect", "-f", "{{.Size}}", &format!("x:{tag}")]);
+        size.trim().parse().unwrap()
+    };
+    // Three digits are shown.
+    let close = |one: u64, other: u64| one.abs_diff(other) <= 1 + one.max(other) / 100;
+    let df = lap.ok(&["system", "df", "-v"]);
+    for tag in 1..=5 {
+        let [size, shared, unique] = divided(&df, &tag.to_string());
+        let alone = if tag == 5 { size_of(5) - size_of(4) } else { 0 };
+        assert!(close(size, size_of(tag)), "{tag}: {df}");
+        assert!(close(unique, alone), "{tag}: {df}");
+        assert!(close(shared, size_of(tag) - alone), "{tag}: {df}");
+    }
+    let all = lap.ok(&[
+        "system",
+        "df",
+        "--format",
+        "{{.Type}} {{.Size}} {{.Reclaimable}}",
+    ]);
+    let images: Vec<&str> = all.lines().next().unwrap().split_whitespace().collect();
+    assert!(close(told(images[1]), size_of(5)), "{all}");
+    assert!(close(told(images[2]), size_of(5)), "{all}");
+
+    // What goes with an image is what no other has, and the rest stays whole.
+    let mut freed = 0;
+    for tag in ["x:2", "x:5", "x:4"] {
+        emptied(&lap);
+        let before = du(&lap.root());
+        let thought = lap.ok(&["rmi", "--dry-run", tag]);
+        let done = lap.ok(&["rmi", tag]);
+        emptied(&lap);
+        freed = before.saturating_sub(du(&lap.root()));
+        let layers = |text: &str| text.matches("sha256:").count();
+        assert_eq!(layers(&thought), layers(&done), "{thought}{done}");
+        let small = tag == "x:2";
+        assert_eq!(freed < 40_000, small, "{tag}: {freed}");
+    }
+    assert!(freed > 0);
+    let whole = lap.ok(&["system", "check"]);
+    assert!(whole.contains("the store is whole"), "{whole}");
+    let (text, _) = prune_truly(&lap, &["image", "prune", "-a"]);
+    assert!(text.contains("untagged: x:1\n"), "{text}");
 }
 
 /// A server that answers every connection with this body; its address.

@@ -28,8 +28,24 @@ pub struct LoadRequest {
 }
 
 /// Loads every image of an archive; the ids, in the archive's order. Each image is told of when it is
-/// whole: a failure leaves those before it.
+/// whole: a failure leaves those before it, and no part of another.
 pub async fn load(
+    engine: &Engine,
+    request: LoadRequest,
+    events: &dyn EventSink,
+) -> Result<Vec<Digest>, Error> {
+    let loaded = load_all(engine, request, events).await;
+    if loaded.is_err() {
+        // Another try has the archive to read from: unlike parts of a download, these are worth nothing.
+        let store = engine.store()?.clone();
+        let collected = spawn_blocking(move || store.collect(&[])).await;
+        // The failure that is on its way matters more than one to clean up after it.
+        collected.map_err(Error::internal)?.ok();
+    }
+    loaded
+}
+
+async fn load_all(
     engine: &Engine,
     request: LoadRequest,
     events: &dyn EventSink,

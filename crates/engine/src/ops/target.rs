@@ -2,8 +2,10 @@
 
 use crate::error::{Error, ErrorKind, Origin};
 use lapstrake_image::ErrorKind as TransferKind;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use std::fs::{File, FileType, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -27,12 +29,12 @@ pub(super) struct OpenTarget {
     new: Option<NewName>,
 }
 
-/// What the temporary file becomes. Removed when it is dropped before.
+/// What the temporary file becomes.
 #[derive(Debug)]
 struct NewName {
-    temporary: PathBuf,
+    /// Its name until then, on file systems where a file must have one. Removed when it is dropped before.
+    temporary: Option<PathBuf>,
     target: PathBuf,
-    renamed: bool,
 }
 
 impl OpenTarget {
@@ -74,20 +76,37 @@ impl OpenTarget {
         let Some(new) = &mut self.new else {
             return Ok(());
         };
-        std::fs::rename(&new.temporary, &new.target).map_err(|error| {
+        new.appear(&self.file).map_err(|error| {
             let action = format!("rename {}", new.target.display());
             Error::from(lapstrake_image::Error::io(action, error)).with_origin(Origin::Client)
-        })?;
-        new.renamed = true;
+        })
+    }
+}
+
+impl NewName {
+    /// A file without a name can be linked where nothing is, and else has to be renamed over what is there.
+    fn appear(&mut self, file: &File) -> io::Result<()> {
+        if self.temporary.is_none() {
+            match link(file, &self.target) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                done => return done,
+            }
+            let ((), hidden) = beside(&self.target, |hidden| link(file, hidden))?;
+            self.temporary = Some(hidden);
+        }
+        if let Some(temporary) = &self.temporary {
+            std::fs::rename(temporary, &self.target)?;
+        }
+        self.temporary = None;
         Ok(())
     }
 }
 
 impl Drop for NewName {
     fn drop(&mut self) {
-        if !self.renamed {
+        if let Some(temporary) = &self.temporary {
             // Best effort: the error that matters is on its way.
-            std::fs::remove_file(&self.temporary).ok();
+            std::fs::remove_file(temporary).ok();
         }
     }
 }
@@ -113,6 +132,9 @@ fn system(action: &str, path: &Path, error: &io::Error) -> Refused {
 fn check(path: &Path) -> Result<(), Refused> {
     if path.as_os_str().is_empty() {
         return Err(refused("file name is empty"));
+    }
+    if path.file_name().is_none() {
+        return Err(refused("cannot write to a directory"));
     }
     let folder = path.parent().unwrap_or(Path::new("/"));
     if !folder.as_os_str().is_empty() {
@@ -151,34 +173,69 @@ fn obstacle(kind: FileType) -> Option<&'static str> {
     })
 }
 
-/// A new file beside the one that it is to become.
+/// A new file in the folder of the one that it is to become: without a name where that is possible, so that
+/// nothing is left of it however this process ends.
 fn create(path: &Path) -> Result<OpenTarget, Refused> {
-    let name = path
-        .file_name()
-        .ok_or_else(|| refused("cannot write to a directory"))?;
+    let (file, temporary) = match unnamed(path) {
+        Some(file) => (file, None),
+        None => {
+            let made = beside(path, |hidden| {
+                let mut options = OpenOptions::new();
+                options.write(true).create_new(true).mode(0o600);
+                options.open(hidden)
+            });
+            let (file, hidden) = made.map_err(|error| system("open", path, &error))?;
+            (file, Some(hidden))
+        }
+    };
+    Ok(OpenTarget {
+        file,
+        name: path.display().to_string(),
+        new: Some(NewName {
+            temporary,
+            target: path.to_owned(),
+        }),
+    })
+}
+
+/// A file without a name; none where the file system knows no such thing, or it could not be named later.
+fn unnamed(path: &Path) -> Option<File> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR).ok()?;
+    let file = File::from(file);
+    std::fs::symlink_metadata(descriptor_path(&file)).ok()?;
+    Some(file)
+}
+
+/// Gives a file without a name this one, which nothing may have.
+fn link(file: &File, name: &Path) -> io::Result<()> {
+    let from = descriptor_path(file);
+    rustix::fs::linkat(CWD, &from, CWD, name, AtFlags::SYMLINK_FOLLOW)?;
+    Ok(())
+}
+
+fn descriptor_path(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// Makes something under a hidden name beside a file.
+fn beside<T>(path: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<(T, PathBuf)> {
+    let name = path.file_name().unwrap_or_default();
     let process = std::process::id();
     for number in 0..NAMES {
         let mut hidden = std::ffi::OsString::from(".tmp-");
         hidden.push(name);
         hidden.push(format!("-{process}-{number}"));
-        let temporary = path.with_file_name(hidden);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(0o600);
-        match options.open(&temporary) {
+        let hidden = path.with_file_name(hidden);
+        match make(&hidden) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(system("open", path, &error)),
-            Ok(file) => {
-                return Ok(OpenTarget {
-                    file,
-                    name: path.display().to_string(),
-                    new: Some(NewName {
-                        temporary,
-                        target: path.to_owned(),
-                        renamed: false,
-                    }),
-                });
-            }
+            Err(error) => return Err(error),
+            Ok(made) => return Ok((made, hidden)),
         }
     }
-    Err(system("open", path, &io::ErrorKind::AlreadyExists.into()))
+    Err(io::ErrorKind::AlreadyExists.into())
 }

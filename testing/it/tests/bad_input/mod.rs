@@ -6,6 +6,7 @@ mod builds;
 mod configuration;
 mod content;
 mod disk;
+mod files;
 mod layers;
 mod names;
 mod network;
