@@ -218,6 +218,12 @@ impl ContentSource for Archive {
     async fn blob(&self, desc: &Descriptor, offset: u64) -> Result<BlobStream, TransferError> {
         let piece = self.piece(&desc.digest)?;
         let piece = piece.ok_or_else(|| TransferError::blob_not_found(&desc.digest))?;
+        // No other try would find more.
+        if piece.size != desc.size {
+            let reason = format!("has {} bytes instead of {}", piece.size, desc.size);
+            let path = index::blob_path(&desc.digest);
+            return Err(ArchiveError::Invalid { path, reason }.into());
+        }
         Ok(Box::pin(futures_util::stream::try_unfold(
             (piece, offset),
             |(piece, offset)| async move {
