@@ -1,11 +1,13 @@
 //! `import`: a file system archive becomes an image of one layer.
 
+use super::export::{PAGE_BYTES, told_of_page};
 use crate::error::{Error, ErrorKind, Origin};
 use crate::event::{Event, EventSink};
 use crate::{Engine, lookup, transfer};
 use bytes::Bytes;
 use lapstrake_registry::client::{FetchRequest, Fetched};
 use lapstrake_spec::{ContainerConfig, History, ImageConfig, Platform, RootFs, change};
+use lapstrake_store::{Error as StoreError, NewLayer, Store};
 use std::io::{self, Read};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -63,7 +65,7 @@ pub fn import(engine: &Engine, request: ImportRequest) -> Result<lapstrake_spec:
         .map_err(|error| Error::new(ErrorKind::InvalidArgument, error.to_string()))?;
     let ImportSource::Stream { reader, name } = request.source;
     let lease = store.lease()?;
-    let layer = store.layer_from_tar(reader, true)?;
+    let layer = layer(store, reader)?;
     lease.protect(std::slice::from_ref(&layer.descriptor.digest))?;
     let message = if request.message.is_empty() {
         format!("Imported from {name}")
@@ -98,6 +100,18 @@ pub fn import(engine: &Engine, request: ImportRequest) -> Result<lapstrake_spec:
     };
     let id = transfer::record(engine, new, &lease)?;
     Ok(id)
+}
+
+/// Makes the layer, and says what a web page is.
+fn layer(store: &Store, mut reader: impl Read + Send) -> Result<NewLayer, Error> {
+    let mut start = Vec::with_capacity(PAGE_BYTES);
+    (&mut reader)
+        .take(PAGE_BYTES as u64)
+        .read_to_end(&mut start)
+        .map_err(|error| Error::from(StoreError::Content(error)))?;
+    let whole = io::Cursor::new(start.clone()).chain(reader);
+    let made = store.layer_from_tar(whole, true);
+    made.map_err(|error| told_of_page(error.into(), &start))
 }
 
 /// Imports what a web server has; the request's own source is not read. Only the bytes that came are kept

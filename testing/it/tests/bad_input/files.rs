@@ -14,6 +14,8 @@ use std::path::Path;
 use std::process::Command;
 
 const MIB: u64 = 1 << 20;
+/// What stands below the message when a download brought something else.
+const PAGE: &str = "\nhint: this is a web page and no archive: look at where it came from\n";
 
 /// The configuration of an image of these layers.
 fn config(layers: &[&[u8]]) -> Vec<u8> {
@@ -530,6 +532,13 @@ fn imports_of_what_is_no_archive() {
             "{expected}: {said}"
         );
         assert_eq!(imported.stdout, "");
+        let is_page = bytes.starts_with(b"<!DOCTYPE html>");
+        assert_eq!(imported.stderr.ends_with(PAGE), is_page, "{imported}");
+    }
+    for length in [50, 600] {
+        let loaded = lap.run_with(&["load"], &page.as_bytes()[..length]);
+        assert!(loaded.stderr.ends_with(PAGE), "{loaded}");
+        assert_eq!(loaded.code, Some(1), "{loaded}");
     }
     is_empty(&lap);
     // As in docker, nothing at all is an image without files.

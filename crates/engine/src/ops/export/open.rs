@@ -8,9 +8,12 @@ use lapstrake_layer::Compression;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::os::unix::fs::FileExt;
 
 /// Bytes that an archive may have when it is not compressed any more.
 const ARCHIVE_LIMIT: u64 = 1 << 40;
+/// Bytes that show a web page.
+pub(in crate::ops) const PAGE_BYTES: usize = 64;
 /// The longest magic number.
 const MAGIC_BYTES: usize = 6;
 
@@ -38,8 +41,24 @@ pub fn open_archive(engine: &Engine, input: ArchiveInput, name: &str) -> Result<
 }
 
 fn open(file: File, name: &str) -> Result<Archive, Error> {
+    let mut start = [0; PAGE_BYTES];
+    // A file that cannot be read says so below.
+    let count = file.read_at(&mut start, 0).unwrap_or_default();
     let opened = Archive::open_tar(file, name).map_err(lapstrake_image::Error::from);
-    Ok(opened?)
+    opened.map_err(|error| told_of_page(error.into(), start.get(..count).unwrap_or_default()))
+}
+
+/// What a download that went wrong mostly is, said so.
+pub(in crate::ops) fn told_of_page(error: Error, start: &[u8]) -> Error {
+    let start = String::from_utf8_lossy(start).to_ascii_lowercase();
+    let start = start.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    let is_page = ["<!doctype", "<html", "<?xml"]
+        .iter()
+        .any(|word| start.starts_with(word));
+    if is_page && error.kind() == ErrorKind::Corrupt {
+        return error.with_hint("this is a web page and no archive: look at where it came from");
+    }
+    error
 }
 
 /// The file, at its start, when it can be read as it is.
