@@ -208,7 +208,8 @@ fn documents() {
         ("{{json .Config.Labels}}", r#"{"k":"v<"}"#),
         (
             "{{.Config.Labels.k}}{{index .Config.Labels \"no\"}}",
-            "v<<no value>",
+            // A map of texts answers with the empty one.
+            "v<",
         ),
         ("{{if .State.Health}}yes{{else}}no{{end}}", "no"),
         ("{{range .Config.Env}}{{println .}}{{end}}", "A=b\n"),
