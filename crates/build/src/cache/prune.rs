@@ -104,9 +104,14 @@ impl Cache {
         let mut pruned = self.select(options, images, |_entry| Ok(true))?;
         let steps = pruned.entries.iter();
         let steps = steps.filter(|entry| entry.kind == EntryKind::Step);
-        let records =
-            steps.map(|entry| bytes_on_disk(self.folder().join("records").join(&entry.id)));
+        let gone: BTreeSet<&str> = steps.map(|entry| entry.id.as_str()).collect();
+        let records = gone.iter().map(|id| self.folder().join("records").join(id));
+        let litter = self.litter(options.now, &gone)?;
+        let mounts = self.folder().join("mounts");
+        let litter = litter.into_iter().filter(|path| !path.starts_with(&mounts));
         pruned.bytes = records
+            .chain(litter)
+            .map(bytes_on_disk)
             .sum::<u64>()
             .saturating_add(mount_bytes(&pruned.entries));
         Ok(pruned)
@@ -161,33 +166,47 @@ impl Cache {
     /// Removes temporary names of the dead, pointers to records that are gone, and what nobody has
     /// written for long.
     fn sweep(&self, now: Time) -> Result<(), CacheError> {
-        for name in ["records", "steps", "files", "digests", "remote", "mounts"] {
-            for entry in folder(&self.folder().join(name))? {
-                let old = entry
-                    .metadata()
-                    .is_ok_and(|metadata| metadata.mtime() < now.seconds - SIDE_SECONDS);
-                let temporary = is_temporary(&entry);
-                let stale = match name {
-                    "steps" => self.is_stale_pointer(&entry.path()),
-                    "files" | "digests" | "remote" => old,
-                    _ => false,
-                };
-                let broken = name == "mounts" && !temporary && !mounts::is_whole(&entry.path());
-                if broken && entry.path().is_dir() {
-                    mounts::remove(&entry.path())?;
-                } else if stale || (temporary && !is_of_living(&entry)) {
-                    remove_any(&entry.path());
-                }
+        for path in self.litter(now, &BTreeSet::new())? {
+            remove_any(&path);
+        }
+        for entry in folder(&self.folder().join("mounts"))? {
+            let path = entry.path();
+            if !is_temporary(&entry) && !mounts::is_whole(&path) && path.is_dir() {
+                mounts::remove(&path)?;
             }
         }
         Ok(())
     }
 
-    fn is_stale_pointer(&self, path: &Path) -> bool {
+    /// What nobody needs besides broken mounts, when the records `gone` are removed.
+    fn litter(&self, now: Time, gone: &BTreeSet<&str>) -> Result<Vec<PathBuf>, CacheError> {
+        let mut litter = Vec::new();
+        for name in ["records", "steps", "files", "digests", "remote", "mounts"] {
+            for entry in folder(&self.folder().join(name))? {
+                let old = entry
+                    .metadata()
+                    .is_ok_and(|metadata| metadata.mtime() < now.seconds - SIDE_SECONDS);
+                let stale = match name {
+                    "steps" => self.is_stale_pointer(&entry.path(), gone),
+                    "files" | "digests" | "remote" => old,
+                    _ => false,
+                };
+                if stale || (is_temporary(&entry) && !is_of_living(&entry)) {
+                    litter.push(entry.path());
+                }
+            }
+        }
+        Ok(litter)
+    }
+
+    fn is_stale_pointer(&self, path: &Path, gone: &BTreeSet<&str>) -> bool {
         let target = read(path)
             .and_then(|raw| String::from_utf8(raw).ok())
             .and_then(|text| Key::parse(&text));
-        target.is_some_and(|key| !self.folder().join("records").join(key.to_string()).exists())
+        target.is_some_and(|key| {
+            let id = key.to_string();
+            gone.contains(id.as_str()) || !self.folder().join("records").join(&id).exists()
+        })
     }
 }
 

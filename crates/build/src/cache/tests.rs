@@ -4,7 +4,7 @@ use super::*;
 use crate::graph::Sharing;
 use crate::solve::tests::Folder;
 use crate::source::{FileIdentity, FileKind, Metadata};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn cache(folder: &Folder) -> Cache {
     Cache::of(&folder.store())
@@ -142,6 +142,39 @@ fn directories_of_one_id_are_removed_side_by_side() {
     let pruned = cache.prune(&all, &BTreeSet::new()).unwrap();
     assert_eq!(pruned.entries.len(), 1);
     assert!(plain.path.join("first").exists());
+}
+
+#[test]
+fn a_dry_prune_counts_what_a_prune_removes() {
+    let folder = Folder::new();
+    let cache = cache(&folder);
+    for name in ["one", "two"] {
+        let key = Key::of(name.as_bytes());
+        let record = Record {
+            version: VERSION,
+            key,
+            name: name.to_owned(),
+            instruction: String::new(),
+            created: String::new(),
+            size: 1,
+            entries: 1,
+            inputs: Inputs::default(),
+            arguments: BTreeMap::new(),
+            mark: None,
+            layers: vec![lapstrake_spec::Digest::sha256(name.as_bytes())],
+            blobs: Vec::new(),
+        };
+        cache.enter(&record).unwrap();
+        cache
+            .point(&Key::of(format!("place of {name}").as_bytes()), &key)
+            .unwrap();
+    }
+    cache.put_note(&Key::of(b"note"), "kept").unwrap();
+    let (options, images) = (PruneOptions::default(), BTreeSet::new());
+    let thought = cache.prunable(&options, &images).unwrap();
+    let pruned = cache.prune(&options, &images).unwrap();
+    assert_eq!((thought.entries.len(), thought.bytes), (2, pruned.bytes));
+    assert!(pruned.bytes > 0);
 }
 
 #[test]
