@@ -191,6 +191,9 @@ fn prune(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// Digits of an id in the table of what went, as many as buildx's ids have: longer ones break its columns.
+const PRUNED_ID: usize = 25;
+
 /// buildx lays this table out with tabs of its own. The total is what the disk gets back.
 fn pruned(records: &[CacheRecord], total: u64) -> String {
     let mut out = String::new();
@@ -199,7 +202,7 @@ fn pruned(records: &[CacheRecord], total: u64) -> String {
     }
     for record in records {
         let id = format!(
-            "{}{}",
+            "{:.PRUNED_ID$}{}",
             record.id,
             if record.is_mutable() { "*" } else { "" }
         );
