@@ -166,8 +166,7 @@ fn prompt(
         }
     }
     if password.is_empty() {
-        invocation.output.print("Password: ");
-        password = read_hidden(invocation.output)?;
+        password = read_hidden(invocation.output, "Password: ")?;
         invocation.output.line("");
         if password.is_empty() {
             return Err(Failure::new("Error: Password Required"));
@@ -187,11 +186,13 @@ fn read_line(output: &Output) -> Result<String, Failure> {
     Ok(line.trim().to_owned())
 }
 
-/// Reads a line that the terminal does not show. An interrupt gives the terminal back first.
-fn read_hidden(output: &Output) -> Result<String, Failure> {
-    output.flush();
+/// Asks for a line that the terminal does not show: not even to who types as soon as the question is there. An
+/// interrupt gives the terminal back first.
+fn read_hidden(output: &Output, question: &str) -> Result<String, Failure> {
     let stdin = std::io::stdin();
     let raw = RawMode::enter(stdin.as_fd())?;
+    output.print(question);
+    output.flush();
     let mut typed = Vec::new();
     let interrupted = loop {
         let mut byte = [0_u8; 1];
