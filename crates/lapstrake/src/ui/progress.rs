@@ -144,8 +144,15 @@ impl Screen {
     fn layer(&mut self, event: &LayerEvent, now_ms: i64) -> String {
         let id = event.digest.short().to_owned();
         let Some((status, moving)) = status(&event.state, self.work) else {
+            // The same layer a second time in an image is not waited for either.
+            self.last.insert(id, (String::new(), now_ms));
             return String::new();
         };
+        // The lines of a load stand in the order of the layers, whichever arrives first.
+        let is_place = self.work == Work::Load && moving.is_none();
+        if is_place && (self.style == Style::Plain || self.last.contains_key(&id)) {
+            return String::new();
+        }
         match self.style {
             Style::Quiet => String::new(),
             Style::Plain => {
@@ -281,6 +288,7 @@ fn status(state: &LayerState, work: Work) -> Option<(String, Option<(u64, u64)>)
         (Work::Load, LayerState::Downloading { done, total }) => {
             Some(("Loading layer".to_owned(), Some((*done, *total))))
         }
+        (Work::Load, LayerState::Queued) => Some(("Loading layer".to_owned(), None)),
         (Work::Load, _) => None,
         (_, state) => Some(transfer_status(state, work == Work::Push)),
     }

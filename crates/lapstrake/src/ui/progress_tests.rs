@@ -197,11 +197,15 @@ fn other_sentences() {
 
 #[test]
 fn lines_of_a_load() {
-    let (id, old) = (short("a"), Digest::sha256(b"old"));
+    let (id, second, old) = (short("a"), short("b"), Digest::sha256(b"old"));
     let reference = Reference::parse("app:1").unwrap();
     let events = [
         Event::LoadStarted,
+        layer("old", LayerState::AlreadyExists),
+        layer("old", LayerState::Queued),
         layer("a", LayerState::Queued),
+        layer("b", LayerState::Queued),
+        layer("b", LayerState::Downloading { done: 2, total: 2 }),
         layer("a", LayerState::Downloading { done: 2, total: 2 }),
         layer("a", LayerState::PullComplete),
         Event::Renamed {
@@ -217,7 +221,12 @@ fn lines_of_a_load() {
     );
     assert_eq!(render(Style::Plain, &events), results);
     assert_eq!(render(Style::Quiet, &events), results);
-    let expected = format!("\n\x1b[1A\x1b[2K\r{id}: Loading layer       2B/2B\r\x1b[1B{results}");
+    // In the order of the layers, not in that of their arrival.
+    let expected = format!(
+        "\n\x1b[1A\x1b[2K\r{id}: Loading layer \r\x1b[1B\n\x1b[1A\x1b[2K\r{second}: Loading layer \r\x1b[1B\
+         \x1b[1A\x1b[2K\r{second}: Loading layer       2B/2B\r\x1b[1B\
+         \x1b[2A\x1b[2K\r{id}: Loading layer       2B/2B\r\x1b[2B{results}"
+    );
     assert_eq!(render(Style::Terminal(80), &events), expected);
 }
 
