@@ -20,7 +20,7 @@ pub(crate) struct Parsed {
 pub(crate) struct FlagError {
     /// The text.
     pub message: String,
-    /// The long name as typed, when the flag is unknown.
+    /// The long name as typed, or the letter, when the flag is unknown.
     pub unknown: Option<String>,
 }
 
@@ -32,6 +32,9 @@ impl FlagError {
         }
     }
 }
+
+/// Letters behind one dash from which on they are taken for a long name.
+const NAME_LETTERS: usize = 4;
 
 /// Every command has this flag.
 const HELP: Flag = Flag::bool("help", "Print usage");
@@ -122,10 +125,17 @@ impl<'a> Reader<'a> {
         while let Some(letter) = rest.chars().next() {
             let tail = rest.get(letter.len_utf8()..).unwrap_or_default();
             let Some((index, flag)) = self.by_short(letter) else {
-                return Err(FlagError::new(format!(
+                let message = format!(
                     "unknown shorthand flag: {} in -{rest}",
                     go_quote_char(letter)
-                )));
+                );
+                // `-force`: who types so many letters means a name.
+                let name = arg.trim_start_matches('-').split('=').next();
+                let name = name.filter(|name| name.len() >= NAME_LETTERS);
+                return Err(FlagError {
+                    message,
+                    unknown: Some(name.map_or_else(|| letter.to_string(), str::to_owned)),
+                });
             };
             let (value, next) =
                 if let (true, Some(value)) = (tail.len() > 1, tail.strip_prefix('=')) {

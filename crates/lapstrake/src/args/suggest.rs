@@ -8,6 +8,14 @@ pub(crate) fn nearest<'a>(
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let allowed = if word.chars().count() <= 3 { 1 } else { 2 };
+    within(allowed, word, candidates)
+}
+
+fn within<'a>(
+    allowed: usize,
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     candidates
         .into_iter()
         .map(|candidate| (distance(word, candidate), candidate))
@@ -16,13 +24,17 @@ pub(crate) fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// A hint for an unknown long flag.
+/// A hint for an unknown long flag. A command has few of them, so a name may be farther off (`--degist`).
 pub(crate) fn flag_hint(name: &str, flags: &[Flag]) -> Option<String> {
+    if name.chars().count() < 2 {
+        return None;
+    }
     let known = flags
         .iter()
         .filter(|flag| !flag.hidden)
         .map(|flag| flag.long);
-    nearest(name, known).map(|near| format!("did you mean `--{near}`?"))
+    let allowed = (name.chars().count() / 2).clamp(1, 3);
+    within(allowed, name, known).map(|near| format!("did you mean `--{near}`?"))
 }
 
 /// A hint when an argument carries the dashes or quotes of a word processor.

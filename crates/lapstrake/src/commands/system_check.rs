@@ -35,9 +35,9 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     ));
     if !report.garbage.is_empty() || report.partials > 0 {
         output.line(&format!(
-            "{} paths that nothing refers to, {} downloads that can be resumed",
-            report.garbage.len(),
-            report.partials
+            "{} that nothing refers to, {} that can be resumed",
+            counted(report.garbage.len(), "path"),
+            counted(report.partials, "download")
         ));
     }
     if report.is_whole() {
@@ -52,6 +52,11 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
             invocation.program
         )))
     }
+}
+
+fn counted(count: usize, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
 }
 
 fn verdict(problems: usize, is_whole: bool) -> String {

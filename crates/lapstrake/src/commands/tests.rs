@@ -249,6 +249,17 @@ fn hints_follow_the_text() {
         text.ends_with("\nhint: did you mean `--quiet`?\n"),
         "{text}"
     );
+    for (line, hint) in [
+        ("rmi -force x", "did you mean `--force`?"),
+        ("images --degist", "did you mean `--digests`?"),
+    ] {
+        let (_, _, text) = run(line);
+        assert!(text.ends_with(&format!("\nhint: {hint}\n")), "{text}");
+    }
+    for line in ["rmi -qqq x", "images --nope"] {
+        let (_, _, text) = run(line);
+        assert!(!text.contains("hint:"), "{text}");
+    }
     let (_, _, text) = run("nope \u{2014}all");
     assert!(
         text.contains("\nhint: the command line holds the typographic character"),
