@@ -6,6 +6,7 @@ mod build_corpus;
 mod compat;
 mod containers;
 mod crash;
+mod docs;
 mod files;
 mod prune_search;
 mod registry;

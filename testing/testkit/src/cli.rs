@@ -18,6 +18,11 @@ pub struct Cli {
 impl Cli {
     /// The `lap` that was built beside the running test.
     pub fn built() -> Self {
+        Self::of(Self::program())
+    }
+
+    /// Where the `lap` is that was built beside the running test.
+    pub fn program() -> PathBuf {
         let test = std::env::current_exe().unwrap();
         // target/<profile>/deps/<test>
         let folder = test.parent().and_then(Path::parent).unwrap();
@@ -27,7 +32,7 @@ impl Cli {
             "there is no {}: run `cargo build` first",
             binary.display()
         );
-        Self::of(binary)
+        binary
     }
 
     /// Another `lap`.

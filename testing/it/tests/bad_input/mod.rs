@@ -9,7 +9,7 @@ mod disk;
 mod files;
 mod layers;
 mod names;
-mod network;
+pub(crate) mod network;
 mod races;
 
 use std::fs;

@@ -179,7 +179,7 @@ fn a_registry_that_is_down() {
 }
 
 /// A name server on the loopback that knows no name. Its thread ends with the test's process.
-fn name_server() -> SocketAddr {
+pub(crate) fn name_server() -> SocketAddr {
     // Port 53 of an address of its own: the resolver's file has no place for a port.
     let socket = (2..250)
         .find_map(|last| {
