@@ -47,6 +47,37 @@ impl CheckReport {
 }
 
 impl Store {
+    /// Whether every blob of an image is here with the size that its descriptor has. Digests are not computed, but
+    /// for a blob of another size: one that is damaged is thrown away, so that it can come again.
+    pub fn is_complete(&self, manifest: &Descriptor) -> Result<bool, Error> {
+        if !self.is_usable(manifest)? {
+            return Ok(false);
+        }
+        let Ok(parsed) = self.manifest(manifest) else {
+            return Ok(false);
+        };
+        let mut complete = true;
+        for blob in std::iter::once(&parsed.config).chain(&parsed.layers) {
+            complete &= self.is_usable(blob)?;
+        }
+        Ok(complete)
+    }
+
+    /// Whether a blob is here with the size that is expected. One of another size is thrown away when its digest is
+    /// another one, too.
+    pub(crate) fn is_usable(&self, desc: &Descriptor) -> Result<bool, Error> {
+        match self.blob_size(&desc.digest)? {
+            Some(size) if size == desc.size => return Ok(true),
+            None => return Ok(false),
+            Some(_) => {}
+        }
+        let (_, is_good) = self.examine(desc)?;
+        if !is_good {
+            self.to_trash(&layout::blob(&desc.digest))?;
+        }
+        Ok(false)
+    }
+
     /// Checks the layout, every image down to the digests of its blobs, every layer and container, and
     /// lists what is garbage. Mends and collects when that is wanted.
     pub fn check(&self, repair: bool) -> Result<CheckReport, Error> {

@@ -83,8 +83,12 @@ impl StoreEndpoint {
         let Some(size) = self.store.blob_size(&desc.digest)? else {
             return Ok(false);
         };
-        if size != desc.size {
-            return Err(wrong_size(desc, size).into());
+        if size != desc.size && !self.store.is_usable(desc)? {
+            if self.store.has_blob(&desc.digest)? {
+                return Err(wrong_size(desc, size).into());
+            }
+            // It was damaged, and is gone now: it comes again.
+            return Ok(false);
         }
         match (self.unpack, diff_id) {
             (Unpack::Now, Some(diff_id)) => self.store.has_layer_of(diff_id, &desc.digest),

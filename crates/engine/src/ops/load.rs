@@ -13,7 +13,8 @@ use lapstrake_image::{
 use lapstrake_spec::{
     CONFIG_LIMIT, Descriptor, Digest, ImageConfig, Manifest, Platform, Reference,
 };
-use lapstrake_store::{Entry, StoreEndpoint, Unpack};
+use lapstrake_store::{Entry, Store, StoreEndpoint, Unpack};
+use std::collections::BTreeSet;
 use tokio::task::spawn_blocking;
 
 /// What `load` asks for.
@@ -164,7 +165,7 @@ async fn config(source: &dyn ContentSource, manifest: &Manifest) -> Result<Image
 
 /// Names an image that is here already, which then keeps its manifest and compressed layers: the archive
 /// may have the same layers in another form. Answers the names that were taken from other images; none
-/// when the image is not here.
+/// when the image is not here, or lacks something.
 pub(super) fn keep_known(
     engine: &Engine,
     id: &Digest,
@@ -172,7 +173,7 @@ pub(super) fn keep_known(
 ) -> Result<Option<Vec<(Reference, Digest)>>, Error> {
     let now = engine.now().to_string();
     let store = engine.store()?;
-    if store.images()?.by_id(id).is_none() {
+    if store.images()?.by_id(id).is_none() || !incomplete(store, id)?.is_empty() {
         return Ok(None);
     }
     let mut known = false;
@@ -189,6 +190,18 @@ pub(super) fn keep_known(
         Ok::<_, Error>(())
     })?;
     Ok(known.then_some(moved))
+}
+
+/// The manifests of an image of which something is missing.
+fn incomplete(store: &Store, id: &Digest) -> Result<BTreeSet<Digest>, Error> {
+    let images = store.images()?;
+    let mut found = BTreeSet::new();
+    for entry in images.entries().iter().filter(|entry| entry.id == *id) {
+        if !store.is_complete(&entry.manifest)? {
+            found.insert(entry.manifest.digest.clone());
+        }
+    }
+    Ok(found)
 }
 
 /// The other image that has a name.
@@ -229,9 +242,13 @@ pub(super) fn enter(
         platform: Some(config.platform()),
         tagged_at: Some(engine.now().to_string()),
     };
+    let broken = incomplete(store, &copied.config)?;
     let mut moved = Vec::new();
     store.update(|images| {
         let id = &entry.id;
+        for manifest in &broken {
+            images.replace_manifest(manifest, &entry.manifest);
+        }
         moved = names
             .iter()
             .filter_map(|name| owner(images, name, id))

@@ -135,3 +135,69 @@ fn a_layer_with_another_content_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert_eq!(there.store().unwrap().images().unwrap().entries(), []);
 }
+
+#[test]
+fn an_image_that_is_damaged_here_is_mended() {
+    let directory = Directory::new();
+    let (path, id) = archive(&directory, 1, "team/app:1");
+    let there = engine(&directory, "there");
+    load_from(&there, &path, None).0.unwrap();
+    let store = there.store().unwrap();
+    let second = Reference::parse("team/app:2").unwrap();
+    let tagged = store.update(|images| {
+        images.tag(&id, &second, "");
+        Ok::<_, Error>(())
+    });
+    tagged.unwrap();
+    let entry = store.images().unwrap().by_id(&id).unwrap().clone();
+    let manifest = store.manifest(&entry.manifest).unwrap();
+    let blob = |digest: &Digest| {
+        let (algorithm, hex) = ("sha256", digest.hex());
+        store.root().join(format!("image/blobs/{algorithm}/{hex}"))
+    };
+    type Damage = fn(&Path);
+    let damages: [Damage; 3] = [
+        |path| std::fs::remove_file(path).unwrap(),
+        |path| std::fs::write(path, b"").unwrap(),
+        |path| {
+            let longer = [std::fs::read(path).unwrap(), b"x".to_vec()].concat();
+            std::fs::remove_file(path).unwrap();
+            std::fs::write(path, longer).unwrap();
+        },
+    ];
+    let targets = [
+        &manifest.layers[0].digest,
+        &manifest.config.digest,
+        &entry.manifest.digest,
+    ];
+    for (number, damage) in damages.into_iter().enumerate() {
+        for target in targets {
+            damage(&blob(target));
+            assert!(
+                !store.is_complete(&entry.manifest).unwrap(),
+                "{number} {target}"
+            );
+            load_from(&there, &path, None).0.unwrap();
+            let images = store.images().unwrap();
+            for name in ["team/app:1", "team/app:2"] {
+                let entry = images.by_name(&Reference::parse(name).unwrap()).unwrap();
+                assert_eq!(entry.id, id);
+                assert!(
+                    store.is_complete(&entry.manifest).unwrap(),
+                    "{number} {target}"
+                );
+            }
+            let report = store.check(false).unwrap();
+            assert!(report.is_whole(), "{number} {target} {:?}", report.problems);
+        }
+    }
+    // A bit that flipped is found by the check, and the next load brings the blob again.
+    let layer = blob(&manifest.layers[0].digest);
+    let mut bytes = std::fs::read(&layer).unwrap();
+    bytes[0] ^= 1;
+    std::fs::remove_file(&layer).unwrap();
+    std::fs::write(&layer, bytes).unwrap();
+    assert!(!store.check(true).unwrap().is_whole());
+    load_from(&there, &path, None).0.unwrap();
+    assert!(store.check(false).unwrap().is_whole());
+}
