@@ -15,6 +15,7 @@ mod endpoint;
 mod error;
 mod event;
 pub mod memory;
+mod trace;
 mod validate;
 
 pub use blob::{BlobReader, RetryPolicy, read_blob};
@@ -22,6 +23,7 @@ pub use copy::{Copied, CopyOptions, Direction, INDEX_DEPTH_LIMIT, LAYERS_LIMIT, 
 pub use endpoint::{BlobStream, ContentSink, ContentSource, LayerPlan, Plan, Put};
 pub use error::{Error, ErrorKind};
 pub use event::{LayerEvent, LayerState, Observer, Silent};
+pub use trace::Trace;
 pub use validate::{Validated, validate};
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use lapstrake_spec::Digest;
 use lapstrake_sys::boot;
 use lapstrake_sys::lock::Lock;
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -23,6 +25,8 @@ pub struct OpenOptions {
     pub boot_id: Option<String>,
     /// Where to imagine crashes.
     pub faults: Option<Arc<dyn Faults>>,
+    /// Is told of locks that others hold.
+    pub trace: lapstrake_image::Trace,
 }
 
 /// A store on disk. Cheap to clone; any number may be open at once, in any number of processes.
@@ -152,11 +156,35 @@ impl Store {
 
     /// The lock of the index, alone.
     pub(crate) fn lock_exclusive(&self) -> Result<Lock, Error> {
-        Lock::exclusive(self.disk().open_lock_file(LOCK)?).map_err(self.disk().failed("lock", LOCK))
+        self.lock(Lock::try_exclusive, Lock::exclusive)
     }
 
     /// The lock of the index, with others who only enter leases.
     pub(crate) fn lock_shared(&self) -> Result<Lock, Error> {
-        Lock::shared(self.disk().open_lock_file(LOCK)?).map_err(self.disk().failed("lock", LOCK))
+        self.lock(Lock::try_shared, Lock::shared)
+    }
+
+    fn lock(
+        &self,
+        attempt: fn(File) -> io::Result<Result<Lock, File>>,
+        wait: fn(File) -> io::Result<Lock>,
+    ) -> Result<Lock, Error> {
+        let trace = &self.inner.options.trace;
+        let file = self.disk().open_lock_file(LOCK)?;
+        let taken = attempt(file).and_then(|taken| match taken {
+            Ok(lock) => Ok(lock),
+            Err(file) => {
+                trace.say(|| {
+                    format!(
+                        "waiting for the lock of the store {}",
+                        self.root().display()
+                    )
+                });
+                let lock = wait(file);
+                trace.say(|| "the lock of the store is free".to_owned());
+                lock
+            }
+        });
+        taken.map_err(self.disk().failed("lock", LOCK))
     }
 }

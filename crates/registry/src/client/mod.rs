@@ -37,7 +37,7 @@ mod tests;
 use crate::credentials::{Anonymous, Credential, Credentials};
 use crate::hosts::HostSettings;
 use crate::hosts::insecure::InsecureList;
-use lapstrake_image::Error;
+use lapstrake_image::{Error, Trace};
 use lapstrake_spec::{Descriptor, Digest, Reference};
 use registry::{Registry, Shared};
 use std::collections::BTreeMap;
@@ -80,6 +80,8 @@ pub struct Options {
     /// Sends blobs in chunks of this many bytes. None sends each whole, and in chunks only when the
     /// registry finds that too much.
     pub upload_chunk: Option<u64>,
+    /// Is told of every request.
+    pub trace: Trace,
 }
 
 impl Default for Options {
@@ -97,6 +99,7 @@ impl Default for Options {
             retry_delay: Duration::from_millis(250),
             upload_retry_delay: Duration::from_secs(5),
             upload_chunk: None,
+            trace: Trace::default(),
         }
     }
 }

@@ -66,11 +66,14 @@ impl Transport {
         request: Request,
     ) -> Result<Response, Failure> {
         let pool = self.pool(host, scheme)?;
+        let story = self.begin(&request);
         let sent = timeout(self.options.idle_timeout, pool.execute(request)).await;
-        let Ok(answer) = sent else {
-            return Err(silent());
+        let answer = match sent {
+            Ok(answer) => answer.map_err(|error| self.explain(&error, host, scheme)),
+            Err(_elapsed) => Err(silent()),
         };
-        answer.map_err(|error| self.explain(&error, host, scheme))
+        self.tell(story, &answer);
+        answer
     }
 
     /// Sends a request with a long body. Calls `tick` now and then; it says how many bytes have left.
@@ -82,11 +85,35 @@ impl Transport {
         tick: &mut (dyn FnMut() -> u64 + Send),
     ) -> Result<Response, Failure> {
         let pool = self.pool(host, scheme)?;
+        let story = self.begin(&request);
         let sending = watch(pool.execute(request), self.options.idle_timeout, tick);
-        let Some(answer) = sending.await else {
-            return Err(silent());
+        let answer = match sending.await {
+            Some(answer) => answer.map_err(|error| self.explain(&error, host, scheme)),
+            None => Err(silent()),
         };
-        answer.map_err(|error| self.explain(&error, host, scheme))
+        self.tell(story, &answer);
+        answer
+    }
+
+    /// What a request is, and when it began; nothing when nobody listens.
+    fn begin(&self, request: &Request) -> Option<(String, Instant)> {
+        let is_on = self.options.trace.is_on();
+        is_on.then(|| (shown(request), Instant::now()))
+    }
+
+    /// Tells what became of a request.
+    fn tell(&self, story: Option<(String, Instant)>, answer: &Result<Response, Failure>) {
+        let Some((request, begun)) = story else {
+            return;
+        };
+        self.options.trace.say(|| {
+            let time = begun.elapsed().as_millis();
+            match answer {
+                Ok(response) => format!("{request}: {} ({time} ms)", response.status()),
+                Err(Failure::Transport(lost)) => format!("{request}: {} ({time} ms)", lost.message),
+                Err(_) => format!("{request}: no answer ({time} ms)"),
+            }
+        });
     }
 
     /// How long the other end may be silent.
@@ -206,6 +233,21 @@ impl Transport {
             .build()
             .map_err(|error| Failure::lost(LostKind::Tls, chain_text(&error)))
     }
+}
+
+/// Method and address. A query can hold a signature, so it is left out.
+fn shown(request: &Request) -> String {
+    let url = request.url();
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}"));
+    format!(
+        "{} {}://{host}{}{}{}",
+        request.method(),
+        url.scheme(),
+        port.unwrap_or_default(),
+        url.path(),
+        if url.query().is_some() { "?…" } else { "" }
+    )
 }
 
 /// Runs `work` while bytes keep moving. None when they have stopped for `idle`.
