@@ -23,6 +23,9 @@ pub struct Container {
     pub state: State,
 }
 
+/// A container whose record cannot be read, and why.
+pub type Unreadable = (ContainerId, Error);
+
 /// What a container takes on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sizes {
@@ -72,24 +75,36 @@ impl Containers {
         create::create(self, spec)
     }
 
-    /// Every container, newest first.
+    /// Every container, newest first. One that cannot be read is an error: whoever removes what no container needs
+    /// must know them all.
     pub fn list(&self) -> Result<Vec<Container>> {
+        let (found, unreadable) = self.list_readable()?;
+        match unreadable.into_iter().next() {
+            None => Ok(found),
+            Some((_, error)) => Err(error),
+        }
+    }
+
+    /// Every container that can be read, newest first, and those that cannot.
+    pub fn list_readable(&self) -> Result<(Vec<Container>, Vec<Unreadable>)> {
         let mut found = Vec::new();
+        let mut unreadable = Vec::new();
         for id in home::ids(&self.folder())? {
             match self.get(&id) {
                 Ok(container) => found.push(container),
                 // Being made, being removed, or left half-made by a crash.
                 Err(Error::NotFound(_)) => {}
-                Err(error) => return Err(error),
+                Err(error) => unreadable.push((id, error)),
             }
         }
+        unreadable.sort_by(|a, b| a.0.cmp(&b.0));
         found.sort_by(|a, b| {
             b.record
                 .created
                 .cmp(&a.record.created)
                 .then_with(|| a.record.id.cmp(&b.record.id))
         });
-        Ok(found)
+        Ok((found, unreadable))
     }
 
     /// The container with this id.

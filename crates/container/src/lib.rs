@@ -59,7 +59,7 @@ mod role;
 mod session;
 
 pub use attach::{DEFAULT_DETACH_KEYS, Outcome, Pump, parse_detach_keys};
-pub use containers::{Container, Containers, RemoveOptions, Sizes};
+pub use containers::{Container, Containers, RemoveOptions, Sizes, Unreadable};
 pub use create::CreateSpec;
 pub use error::{Error, StartKind};
 pub use host_config::{

@@ -38,14 +38,42 @@ pub struct ContainerRow {
     pub ports: Vec<String>,
 }
 
-/// Lists containers, newest first.
+/// Containers, and those whose record cannot be read.
+#[derive(Debug, Clone, Default)]
+pub struct ContainerList {
+    /// Those that fit, newest first.
+    pub rows: Vec<ContainerRow>,
+    /// Ids, and why they are not among the rows.
+    pub unreadable: Vec<(String, String)>,
+}
+
+/// Lists containers.
+pub fn list_containers(engine: &Engine, request: &ListContainers) -> Result<ContainerList, Error> {
+    let (list, unreadable) = engine.containers()?.list_readable()?;
+    let unreadable = unreadable.into_iter();
+    Ok(ContainerList {
+        rows: rows(engine, request, list)?,
+        unreadable: unreadable
+            .map(|(id, error)| (id.to_string(), Error::from(error).message().to_owned()))
+            .collect(),
+    })
+}
+
+/// Lists containers, newest first. One that cannot be read is passed over.
 pub fn container_rows(
     engine: &Engine,
     request: &ListContainers,
 ) -> Result<Vec<ContainerRow>, Error> {
+    Ok(list_containers(engine, request)?.rows)
+}
+
+fn rows(
+    engine: &Engine,
+    request: &ListContainers,
+    list: Vec<Container>,
+) -> Result<Vec<ContainerRow>, Error> {
     let containers = engine.containers()?;
     let images = engine.store()?.images()?;
-    let list = containers.list()?;
     let filter = Filter::new(engine, &images, &list, &request.filters)?;
     let by_state = !request.filters.values("status").is_empty();
     let show_all = request.all || request.last.is_some() || by_state;
