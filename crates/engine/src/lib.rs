@@ -20,7 +20,7 @@ pub use event::{Event, EventSink, Ignore};
 pub use lapstrake_build as build;
 pub use lapstrake_container as container;
 pub use lapstrake_dockerfile as dockerfile;
-pub use lapstrake_image::{LayerEvent, LayerState};
+pub use lapstrake_image::{LayerEvent, LayerState, Trace};
 pub use lapstrake_registry as registry;
 pub use lapstrake_spec as spec;
 pub use lapstrake_store as store;
@@ -67,7 +67,11 @@ impl Engine {
         if let Some(store) = self.store.get() {
             return Ok(store);
         }
-        let store = Store::open(&self.settings.root, &OpenOptions::default())?;
+        let options = OpenOptions {
+            trace: self.settings.trace.clone(),
+            ..OpenOptions::default()
+        };
+        let store = Store::open(&self.settings.root, &options)?;
         Ok(self.store.get_or_init(|| store))
     }
 

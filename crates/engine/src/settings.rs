@@ -4,10 +4,26 @@
 //! Files, in order: `/etc/lapstrake/daemon.json`, else `/etc/docker/daemon.json`. They are read at
 //! each command; nothing has to be restarted.
 
+pub mod client;
+pub mod json;
+
+mod file;
+mod keys;
+mod mirror;
+mod registries;
+
+#[cfg(test)]
+mod tests;
+
 use crate::error::{Error, ErrorKind, Origin};
-use serde::Deserialize;
+use file::{File, Reading};
+use lapstrake_image::Trace;
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+
+pub use file::{Mistake, Problem, Unused};
 
 /// The values in force.
 #[derive(Debug, Clone)]
@@ -36,8 +52,39 @@ pub struct Settings {
     pub runtime: Option<String>,
     /// The daemon.json that was read, if any.
     pub config_file: Option<PathBuf>,
+    /// The keys of that file that are accepted and do nothing.
+    pub unused_keys: Vec<String>,
     /// Whether debug messages are wanted.
     pub debug: bool,
+    /// Takes debug messages when they are wanted.
+    pub trace: Trace,
+    /// Where the values come from, by the key that daemon.json has for them. What is missing here is a default.
+    pub sources: BTreeMap<&'static str, Source>,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody has said anything.
+    Default,
+    /// daemon.json.
+    File,
+    /// A variable of the environment.
+    Environment,
+    /// The command line.
+    Flag,
+}
+
+impl Source {
+    /// A word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::File => "file",
+            Self::Environment => "environment",
+            Self::Flag => "flag",
+        }
+    }
 }
 
 /// Proxy settings as the environment gives them.
@@ -56,6 +103,8 @@ pub struct Proxy {
 pub struct Inputs {
     /// `--root`, or `LAPSTRAKE_ROOT`.
     pub root: Option<PathBuf>,
+    /// Whether it was the flag.
+    pub root_is_flag: bool,
     /// `--config`, or `DOCKER_CONFIG`.
     pub config_dir: Option<PathBuf>,
     /// `HOME`.
@@ -70,46 +119,13 @@ pub struct Inputs {
     pub proxy: Proxy,
     /// `DOCKER_DEFAULT_PLATFORM`.
     pub default_platform: Option<String>,
-    /// `-D`.
-    pub debug: bool,
+    /// `-D`, `-l debug`.
+    pub debug: Option<bool>,
     /// Whether the process runs as root.
     pub is_root: bool,
     /// Where daemon.json is looked for, in order. Empty: the usual places.
     pub config_files: Vec<PathBuf>,
 }
-
-/// The keys of daemon.json that Lapstrake acts on.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", expecting = "an object")]
-struct File {
-    registry_mirrors: Option<Vec<String>>,
-    insecure_registries: Option<Vec<String>>,
-    max_concurrent_downloads: Option<usize>,
-    max_concurrent_uploads: Option<usize>,
-    max_download_attempts: Option<u32>,
-    data_root: Option<PathBuf>,
-    default_runtime: Option<String>,
-    debug: Option<bool>,
-    #[serde(flatten)]
-    others: BTreeMap<String, serde_json::Value>,
-}
-
-/// The other keys that docker's daemon knows; they are accepted and not used.
-const OTHER_KEYS: &str = "\
-    add-runtime allow-direct-routing allow-nondistributable-artifacts api-cors-header \
-    authorization-plugins bip bip6 bridge bridge-accept-fwmark builder cdi-spec-dirs cgroup-parent \
-    cluster-advertise cluster-store cluster-store-opts containerd containerd-namespace \
-    containerd-plugins-namespace cri-containerd default-address-pools default-cgroupns-mode \
-    default-gateway default-gateway-v6 default-ipc-mode default-network-opts default-shm-size \
-    default-ulimits deprecated-key-path dns dns-opts dns-search exec-opts exec-root experimental \
-    features firewall-backend fixed-cidr fixed-cidr-v6 graph group host-gateway-ip host-gateway-ips \
-    hosts http-proxy https-proxy icc init init-path ip ip-forward ip-forward-no-drop ip-masq \
-    ip6tables iptables ipv6 isolation labels live-restore log-driver log-format log-level log-opts \
-    metrics-addr min-api-version mtu network-control-plane-mtu network-diagnostic-port \
-    no-new-privileges no-proxy node-generic-resources nri-opts oom-score-adjust pidfile proxies \
-    raw-logs rootless runtimes seccomp-profile selinux-enabled shutdown-timeout storage-driver \
-    storage-opts swarm-default-advertise-addr swarm-raft-election-tick swarm-raft-heartbeat-tick tls \
-    tlscacert tlscert tlskey tlsverify userland-proxy userland-proxy-path userns-remap validate";
 
 /// Where daemon.json is looked for when nothing else is said.
 pub const CONFIG_FILES: [&str; 2] = ["/etc/lapstrake/daemon.json", "/etc/docker/daemon.json"];
@@ -127,7 +143,8 @@ const MAX_DOWNLOAD_ATTEMPTS: u32 = 5;
 impl Settings {
     /// Resolves the inputs and the configuration file into values.
     pub fn resolve(inputs: Inputs) -> Result<Self, Error> {
-        let (config_file, file) = read_file(&inputs.config_files)?;
+        let (config_file, reading) = read_file(&inputs.config_files)?;
+        let file = reading.file;
         let lists = merge_lists(&inputs, &file, config_file.as_deref())?;
         let default_platform = inputs
             .default_platform
@@ -135,20 +152,22 @@ impl Settings {
             .filter(|text| !text.is_empty())
             .map(lapstrake_spec::Platform::parse)
             .transpose()
-            .map_err(|error| {
-                Error::new(ErrorKind::InvalidArgument, error.to_string())
-                    .with_origin(Origin::Client)
-            })?;
+            .map_err(|error| client_error(error.to_string()))?;
         let home = inputs
             .home
             .clone()
             .unwrap_or_else(|| PathBuf::from("/root"));
+        let sources = sources(&inputs, &file);
         let runtime = file
             .default_runtime
             .filter(|name| name != "lapstrake" && name != "io.containerd.runc.v2");
+        let count = |wanted: Option<usize>, usual| wanted.unwrap_or(usual);
         Ok(Self {
             root: root(&inputs, file.data_root, &home),
-            config_dir: inputs.config_dir.unwrap_or_else(|| home.join(".docker")),
+            config_dir: inputs
+                .config_dir
+                .clone()
+                .unwrap_or_else(|| home.join(".docker")),
             registry_mirrors: lists.0,
             insecure_registries: lists.1,
             certs_dirs: CERTS_DIRS
@@ -156,25 +175,97 @@ impl Settings {
                 .chain(std::iter::once(&CONTAINERD_CERTS_DIR))
                 .map(PathBuf::from)
                 .collect(),
-            max_concurrent_downloads: file
-                .max_concurrent_downloads
-                .unwrap_or(MAX_CONCURRENT_DOWNLOADS)
-                .max(1),
-            max_concurrent_uploads: file
-                .max_concurrent_uploads
-                .unwrap_or(MAX_CONCURRENT_UPLOADS)
-                .max(1),
-            max_download_attempts: file
-                .max_download_attempts
-                .unwrap_or(MAX_DOWNLOAD_ATTEMPTS)
-                .max(1),
-            proxy: inputs.proxy,
+            max_concurrent_downloads: count(
+                file.max_concurrent_downloads,
+                MAX_CONCURRENT_DOWNLOADS,
+            ),
+            max_concurrent_uploads: count(file.max_concurrent_uploads, MAX_CONCURRENT_UPLOADS),
+            max_download_attempts: file.max_download_attempts.unwrap_or(MAX_DOWNLOAD_ATTEMPTS),
+            proxy: file.proxy.or(inputs.proxy),
             default_platform,
             runtime,
             config_file,
-            debug: inputs.debug || file.debug.unwrap_or(false),
+            unused_keys: reading.unused.into_iter().map(|key| key.key).collect(),
+            debug: inputs.debug.unwrap_or(file.debug.unwrap_or(false)),
+            trace: Trace::default(),
+            sources,
         })
     }
+
+    /// Where a value comes from, by its key in daemon.json.
+    pub fn source(&self, key: &str) -> Source {
+        self.sources.get(key).copied().unwrap_or(Source::Default)
+    }
+}
+
+impl Proxy {
+    /// These values, and the others where these are missing.
+    fn or(self, others: Self) -> Self {
+        Self {
+            http: self.http.or(others.http),
+            https: self.https.or(others.https),
+            no_proxy: self.no_proxy.or(others.no_proxy),
+        }
+    }
+}
+
+/// Where values come from that are no defaults.
+fn sources(inputs: &Inputs, file: &File) -> BTreeMap<&'static str, Source> {
+    let root = match (&inputs.root, inputs.root_is_flag) {
+        (Some(_), true) => Some(Source::Flag),
+        (Some(_), false) => Some(Source::Environment),
+        (None, _) => from_file(inputs.is_root && file.data_root.is_some()),
+    };
+    let list = |flag: &[String], file: bool| {
+        let flag = (!flag.is_empty()).then_some(Source::Flag);
+        flag.or(from_file(file))
+    };
+    let proxy = |file: &Option<String>, variable: &Option<String>| {
+        from_file(file.is_some()).or(variable.as_ref().map(|_| Source::Environment))
+    };
+    let debug = inputs.debug.map(|_| Source::Flag);
+    let found = [
+        ("data-root", root),
+        (
+            "registry-mirrors",
+            list(&inputs.registry_mirrors, file.registry_mirrors.is_some()),
+        ),
+        (
+            "insecure-registries",
+            list(
+                &inputs.insecure_registries,
+                file.insecure_registries.is_some(),
+            ),
+        ),
+        (
+            "max-concurrent-downloads",
+            from_file(file.max_concurrent_downloads.is_some()),
+        ),
+        (
+            "max-concurrent-uploads",
+            from_file(file.max_concurrent_uploads.is_some()),
+        ),
+        (
+            "max-download-attempts",
+            from_file(file.max_download_attempts.is_some()),
+        ),
+        ("default-runtime", from_file(file.default_runtime.is_some())),
+        ("debug", debug.or(from_file(file.debug.is_some()))),
+        ("http-proxy", proxy(&file.proxy.http, &inputs.proxy.http)),
+        ("https-proxy", proxy(&file.proxy.https, &inputs.proxy.https)),
+        (
+            "no-proxy",
+            proxy(&file.proxy.no_proxy, &inputs.proxy.no_proxy),
+        ),
+    ];
+    let known = found.into_iter();
+    known
+        .filter_map(|(key, source)| Some((key, source?)))
+        .collect()
+}
+
+fn from_file(is_there: bool) -> Option<Source> {
+    is_there.then_some(Source::File)
 }
 
 /// The store's root: the flag, the file, else the usual place for this user.
@@ -183,9 +274,13 @@ fn root(inputs: &Inputs, data_root: Option<PathBuf>, home: &Path) -> PathBuf {
         return root.clone();
     }
     if inputs.is_root {
-        return data_root
-            .filter(|path| path != Path::new("/var/lib/docker"))
-            .unwrap_or_else(|| PathBuf::from("/var/lib/lapstrake"));
+        return match data_root {
+            Some(path) if path == Path::new("/var/lib/docker") => None,
+            // The file is docker's as well: its folder is left alone.
+            Some(path) if is_dockers(&path) => Some(path.join("lapstrake")),
+            other => other,
+        }
+        .unwrap_or_else(|| PathBuf::from("/var/lib/lapstrake"));
     }
     inputs
         .data_home
@@ -194,62 +289,106 @@ fn root(inputs: &Inputs, data_root: Option<PathBuf>, home: &Path) -> PathBuf {
         .join("lapstrake")
 }
 
+/// Whether a folder holds docker's own store.
+fn is_dockers(folder: &Path) -> bool {
+    ["engine-id", "overlay2", "buildkit", "containers/.docker"]
+        .iter()
+        .any(|name| folder.join(name).exists())
+        && !folder.join("VERSION").exists()
+}
+
 /// Mirrors and insecure registries. Given both as a flag and in the file they are refused, as docker does.
 fn merge_lists(
     inputs: &Inputs,
     file: &File,
     path: Option<&Path>,
 ) -> Result<(Vec<String>, Vec<String>), Error> {
-    if let (false, Some(from_file), Some(path)) = (
-        inputs.registry_mirrors.is_empty(),
-        &file.registry_mirrors,
-        path,
-    ) {
-        return Err(client_error(format!(
-            "unable to configure the Docker daemon with file {}: the following directives are \
-             specified both as a flag and in the configuration file: registry-mirrors: (from \
-             flag: [{}], from file: [{}])",
-            path.display(),
-            inputs.registry_mirrors.join(" "),
-            from_file.join(" "),
-        )));
+    let flagged = |flag: &str, values: &[String], check: fn(&str) -> Result<String, String>| {
+        let checked = values.iter().map(|value| {
+            check(value).map_err(|reason| {
+                client_error(format!(
+                    "invalid argument {value:?} for \"--{flag}\" flag: {reason}"
+                ))
+            })
+        });
+        checked.collect::<Result<Vec<String>, Error>>()
+    };
+    let mirrors = flagged("registry-mirror", &inputs.registry_mirrors, mirror::checked)?;
+    let insecure = flagged(
+        "insecure-registry",
+        &inputs.insecure_registries,
+        registries::checked,
+    )?;
+    let pairs = [
+        ("registry-mirrors", mirrors, &file.registry_mirrors),
+        ("insecure-registries", insecure, &file.insecure_registries),
+    ];
+    let mut conflicts = Vec::new();
+    let mut merged = Vec::new();
+    for (key, flag, file) in pairs {
+        match file {
+            Some(file) if !flag.is_empty() => conflicts.push(format!(
+                "{key}: (from flag: [{}], from file: [{}])",
+                flag.join(" "),
+                file.join(" ")
+            )),
+            Some(file) => merged.push(file.clone()),
+            None => merged.push(flag),
+        }
     }
-    let mirrors = if inputs.registry_mirrors.is_empty() {
-        file.registry_mirrors.clone().unwrap_or_default()
+    if conflicts.is_empty() {
+        let insecure = merged.pop().unwrap_or_default();
+        return Ok((merged.pop().unwrap_or_default(), insecure));
+    }
+    let path = path.unwrap_or_else(|| Path::new("")).display();
+    Err(client_error(format!(
+        "unable to configure the Docker daemon with file {path}: the following directives are \
+         specified both as a flag and in the configuration file: {}",
+        conflicts.join(", "),
+    ))
+    .with_hint(format!(
+        "leave out the flag, or take the key out of `{path}`"
+    )))
+}
+
+/// Refuses an address that cannot be a mirror's, in docker's words.
+pub fn check_mirror(mirror: &str) -> Result<(), String> {
+    mirror::checked(mirror).map(drop)
+}
+
+/// Refuses a name that cannot be an insecure registry's, in docker's words.
+pub fn check_insecure_registry(name: &str) -> Result<(), String> {
+    registries::checked(name).map(drop)
+}
+
+/// All that is wrong with the daemon.json that is in force, and what in it does nothing. None when there is no file.
+pub fn check_file(path: &Path) -> Result<(Vec<Problem>, Vec<Unused>), io::Error> {
+    let reading = file::read(&read_whole(path)?);
+    Ok((reading.problems, reading.unused))
+}
+
+/// Where daemon.json is looked for.
+pub fn candidates(inputs: &Inputs) -> Vec<PathBuf> {
+    if inputs.config_files.is_empty() {
+        CONFIG_FILES.iter().map(PathBuf::from).collect()
     } else {
-        inputs.registry_mirrors.clone()
-    };
-    let mirrors = mirrors
-        .iter()
-        .map(|mirror| check_mirror(mirror))
-        .collect::<Result<_, _>>()?;
-    let mut insecure = inputs.insecure_registries.clone();
-    insecure.extend(file.insecure_registries.clone().unwrap_or_default());
-    Ok((mirrors, insecure))
+        inputs.config_files.clone()
+    }
 }
 
-/// A mirror is an address with scheme and host; it is shown with a slash at its end.
-fn check_mirror(mirror: &str) -> Result<String, Error> {
-    let Some((scheme, rest)) = mirror.split_once("://") else {
-        return Err(client_error(format!(
-            "failed to start daemon: invalid mirror: no scheme specified for {mirror:?}: must use \
-             either 'https://' or 'http://'"
-        )));
-    };
-    if scheme != "http" && scheme != "https" {
-        return Err(client_error(format!(
-            "failed to start daemon: invalid mirror: unsupported scheme {scheme:?} in {mirror:?}"
-        )));
+fn read_whole(path: &Path) -> Result<Vec<u8>, io::Error> {
+    let mut text = Vec::new();
+    fs::File::open(path)?
+        .take(file::SIZE_LIMIT + 1)
+        .read_to_end(&mut text)?;
+    if text.len() as u64 > file::SIZE_LIMIT {
+        let reason = format!("the file is larger than {} bytes", file::SIZE_LIMIT);
+        return Err(io::Error::other(reason));
     }
-    if rest.trim_end_matches('/').is_empty() || rest.contains(['?', '#', '@']) {
-        return Err(client_error(format!(
-            "failed to start daemon: invalid mirror: {mirror:?} is not a valid address"
-        )));
-    }
-    Ok(format!("{}/", mirror.trim_end_matches('/')))
+    Ok(text)
 }
 
-fn read_file(candidates: &[PathBuf]) -> Result<(Option<PathBuf>, File), Error> {
+fn read_file(candidates: &[PathBuf]) -> Result<(Option<PathBuf>, Reading), Error> {
     let usual: Vec<PathBuf> = CONFIG_FILES.iter().map(PathBuf::from).collect();
     let candidates = if candidates.is_empty() {
         &usual
@@ -257,48 +396,26 @@ fn read_file(candidates: &[PathBuf]) -> Result<(Option<PathBuf>, File), Error> {
         candidates
     };
     for path in candidates {
-        let text = match std::fs::read(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => {
-                return Err(client_error(format!(
-                    "unable to configure the Docker daemon with file {}: open {0}: {error}",
-                    path.display()
-                )));
-            }
-        };
-        if text.iter().all(u8::is_ascii_whitespace) {
-            return Ok((Some(path.clone()), File::default()));
-        }
-        let file = parse_file(&text).map_err(|error| {
+        let shown = path.display();
+        let refused = |reason: String| {
             client_error(format!(
-                "unable to configure the Docker daemon with file {}: {error}",
-                path.display()
+                "unable to configure the Docker daemon with file {shown}: {reason}"
             ))
-            .with_hint(format!("correct `{}`, or remove it", path.display()))
-        })?;
-        return Ok((Some(path.clone()), file));
+        };
+        let text = match read_whole(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(refused(format!("open {shown}: {error}"))),
+        };
+        let reading = file::read(&text);
+        return match reading.refusal() {
+            None => Ok((Some(path.clone()), reading)),
+            Some(reason) => Err(refused(reason).with_hint(format!(
+                "`config check` says where; correct `{shown}`, or remove it"
+            ))),
+        };
     }
-    Ok((None, File::default()))
-}
-
-/// Reads daemon.json. Keys that docker does not know either are refused: they are misspelt.
-fn parse_file(text: &[u8]) -> Result<File, String> {
-    let file: File = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    let is_known = |key: &str| OTHER_KEYS.split(' ').any(|known| known == key);
-    let unknown: Vec<&str> = file
-        .others
-        .keys()
-        .map(String::as_str)
-        .filter(|key| !is_known(key))
-        .collect();
-    if unknown.is_empty() {
-        return Ok(file);
-    }
-    Err(format!(
-        "the following directives don't match any configuration option: {}",
-        unknown.join(", ")
-    ))
+    Ok((None, Reading::default()))
 }
 
 fn client_error(message: String) -> Error {

@@ -27,6 +27,7 @@ pub(crate) fn client(engine: &Engine) -> Result<Client, Error> {
         },
         max_attempts: settings.max_download_attempts,
         credentials: Arc::new(credentials),
+        trace: settings.trace.clone(),
         ..Options::default()
     };
     Ok(Client::new(options)?)

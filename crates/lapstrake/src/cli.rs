@@ -1,17 +1,18 @@
 //! From words to a command: global flags, groups, help, then the command itself.
 
 use crate::args::{
-    Command, Entry, Flag, Group, HelpStyle, Kind, Matches, Node, Parsed, UsageError, flag_hint,
-    help, nearest, parse, root_help, typographic_hint, usage_line,
+    Command, Entry, Flag, Group, HelpStyle, Matches, Node, Parsed, UsageError, flag_hint, help,
+    nearest, parse, root_help, typographic_hint, usage_line,
 };
 use crate::commands::{ROOT, Run};
 use crate::env::Environment;
 use crate::failure::Failure;
+use crate::global::{self, Global};
 use crate::reaper;
 use crate::ui::Output;
 use lapstrake_engine::registry::credentials::DockerConfig;
+use lapstrake_engine::settings::{self, client::ClientConfig};
 use lapstrake_engine::{Engine, Settings};
-use std::path::PathBuf;
 
 /// The flags before the command.
 pub(crate) static GLOBALS: [Flag; 13] = [
@@ -24,14 +25,16 @@ pub(crate) static GLOBALS: [Flag; 13] = [
     Flag::bool("debug", "Enable debug mode").short('D'),
     Flag::list("host", "Daemon socket to connect to (accepted and not used: there is no daemon)")
         .short('H'),
-    Flag::list("insecure-registry", "Registry that may be reached without TLS"),
+    Flag::list("insecure-registry", "Registry that may be reached without TLS")
+        .check(settings::check_insecure_registry),
     Flag::text(
         "log-level",
         "Set the logging level (\"debug\", \"info\", \"warn\", \"error\", \"fatal\")",
     )
     .short('l')
     .default("info"),
-    Flag::list("registry-mirror", "Mirror of Docker Hub, asked first"),
+    Flag::list("registry-mirror", "Mirror of Docker Hub, asked first")
+        .check(settings::check_mirror),
     Flag::text("root", "Folder of the store"),
     Flag::bool("tls", "Use TLS; implied by --tlsverify").hidden(),
     Flag::text("tlscacert", "Trust certs signed only by this CA").hidden(),
@@ -65,6 +68,8 @@ pub(crate) struct Invocation<'a> {
     pub env: &'a Environment,
     /// The engine, with the settings in force.
     pub engine: &'a Engine,
+    /// What `config.json` says of formats and filters.
+    pub client: &'a ClientConfig,
 }
 
 impl std::fmt::Debug for Invocation<'_> {
@@ -233,7 +238,7 @@ impl Cli<'_> {
         global: &Global,
     ) -> Result<u8, Failure> {
         let parsed = parse(&[], rest, false)
-            .map_err(|error| UsageError::flag(&error.message, path, path))?;
+            .map_err(|error| UsageError::flag(&error.message, path, &group_usage(path)))?;
         let text = || help(self.program, path, Node::Group(group), Self::style());
         self.notices(&parsed);
         let Some((word, rest)) = parsed.positional.split_first() else {
@@ -253,14 +258,17 @@ impl Cli<'_> {
                 .entries
                 .iter()
                 .flat_map(|entry| std::iter::once(entry.name).chain(entry.aliases.iter().copied()));
+            let usage = group_usage(path);
             // `container import`: the word is right, the place is not.
             let hint = match ROOT.find(word) {
                 Some(entry) => Some(format!("did you mean `{} {}`?", self.program, entry.name)),
                 None => nearest(word, names).map(|near| format!("did you mean `{path} {near}`?")),
             };
-            return Err(UsageError::unknown_subcommand(self.program, path, word)
-                .with_hint(hint)
-                .into());
+            return Err(
+                UsageError::unknown_subcommand(self.program, path, &usage, word)
+                    .with_hint(hint)
+                    .into(),
+            );
         };
         let mut rest = rest.to_vec();
         if parsed.help {
@@ -306,10 +314,15 @@ impl Cli<'_> {
             .arity
             .check(parsed.positional.len(), self.program, path, &usage)?;
         let matches = Matches::new(command.flags, parsed);
-        let settings = Settings::resolve(global.inputs(self.env))?;
-        if let Err(error) = DockerConfig::load(&settings.config_dir) {
-            self.output.err_line(&format!("WARNING: {error}"));
-        }
+        let client = self.client_config(global);
+        global.check_endpoint(self.env, &client, self.output)?;
+        let mut settings = match Settings::resolve(global.inputs(self.env)) {
+            Ok(settings) => settings,
+            // The command that says what is wrong must not fail of it.
+            Err(_wrong) if global::may_lack_settings(path) => global.without_file(self.env)?,
+            Err(error) => return Err(error.into()),
+        };
+        settings.trace = global::trace(&settings);
         let engine = Engine::open(settings, now);
         let invocation = Invocation {
             program: self.program,
@@ -318,6 +331,7 @@ impl Cli<'_> {
             output: self.output,
             env: self.env,
             engine: &engine,
+            client: &client,
         };
         let result = (command.run)(&invocation);
         self.output.flush();
@@ -328,67 +342,45 @@ impl Cli<'_> {
     }
 }
 
+impl Cli<'_> {
+    /// What `config.json` says. A mistake in it is told, and what can be understood counts.
+    fn client_config(&self, global: &Global) -> ClientConfig {
+        let folder = global.config_dir(self.env);
+        let client = match ClientConfig::load(&folder) {
+            Ok(client) => client,
+            Err(error) => {
+                let path = folder.join("config.json");
+                let text = crate::failure::io_text(&error);
+                self.output.err_line(&format!(
+                    "WARNING: Error loading config file: open {}: {text}",
+                    path.display()
+                ));
+                return ClientConfig::default();
+            }
+        };
+        if let Some(problem) = client.problems.first() {
+            self.output.err_line(&format!(
+                "WARNING: Error parsing config file ({}): {}",
+                folder.join("config.json").display(),
+                problem.message
+            ));
+        } else if let Err(error) = DockerConfig::load(&folder) {
+            self.output.err_line(&format!("WARNING: {error}"));
+        }
+        client
+    }
+}
+
 /// The wall clock.
 pub(crate) fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
 
-/// What the flags before the command say.
-#[derive(Debug, Default)]
-struct Global {
-    version: bool,
-    debug: bool,
-    root: Option<PathBuf>,
-    config: Option<PathBuf>,
-    mirrors: Vec<String>,
-    insecure: Vec<String>,
-}
-
-impl Global {
-    fn new(flags: &[Flag], parsed: &Parsed) -> Result<Self, Failure> {
-        let mut global = Self::default();
-        for (index, value) in &parsed.values {
-            let Some(flag) = flags.get(*index) else {
-                continue;
-            };
-            let is_true =
-                flag.kind == Kind::Bool && crate::args::parse_bool(value).unwrap_or(false);
-            match flag.long {
-                "version" => global.version = is_true,
-                "debug" => global.debug = is_true,
-                "root" => global.root = Some(PathBuf::from(value)),
-                "config" => global.config = Some(PathBuf::from(value)),
-                "registry-mirror" => global.mirrors.push(value.clone()),
-                "insecure-registry" => global.insecure.push(value.clone()),
-                "log-level" => {
-                    global.debug |= matches!(log_level(value)?, "debug" | "trace");
-                }
-                _ => {}
-            }
-        }
-        Ok(global)
+/// The usage line of a group: one of them is complete in docker.
+fn group_usage(path: &str) -> String {
+    if path.ends_with(" volume") {
+        format!("{path} COMMAND")
+    } else {
+        path.to_owned()
     }
-
-    fn inputs(&self, env: &Environment) -> lapstrake_engine::settings::Inputs {
-        let mut inputs = env.inputs();
-        if let Some(root) = &self.root {
-            inputs.root = Some(Environment::absolute(root));
-        }
-        if let Some(config) = &self.config {
-            inputs.config_dir = Some(config.clone());
-        }
-        inputs.registry_mirrors.clone_from(&self.mirrors);
-        inputs.insecure_registries.clone_from(&self.insecure);
-        inputs.debug = self.debug;
-        inputs
-    }
-}
-
-fn log_level(value: &str) -> Result<&'static str, Failure> {
-    const LEVELS: [&str; 8] = [
-        "panic", "fatal", "error", "warn", "warning", "info", "debug", "trace",
-    ];
-    let lower = value.to_lowercase();
-    let found = LEVELS.into_iter().find(|level| *level == lower);
-    found.ok_or_else(|| Failure::new(format!("Unable to parse logging level: {value}")))
 }

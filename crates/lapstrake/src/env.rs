@@ -6,6 +6,7 @@
 //! | `XDG_DATA_HOME` | where an ordinary user's store lies |
 //! | `LAPSTRAKE_ROOT` | the store, in place of the usual one |
 //! | `DOCKER_CONFIG` | the folder of the client's configuration |
+//! | `DOCKER_HOST`, `DOCKER_CONTEXT` | a daemon; there is none, so one elsewhere is answered with a warning |
 //! | `DOCKER_DEFAULT_PLATFORM` | the platform to pull and run unless a flag says otherwise |
 //! | `DOCKER_CONTENT_TRUST` | whether images must be signed |
 //! | `DOCKER_BUILDKIT` | 0: builds look and count as in docker's classic builder |
@@ -28,6 +29,8 @@ pub(crate) struct Environment {
     data_home: Option<PathBuf>,
     root: Option<PathBuf>,
     config_dir: Option<PathBuf>,
+    host: Option<String>,
+    context: Option<String>,
     default_platform: Option<String>,
     content_trust: bool,
     buildkit: Option<String>,
@@ -53,6 +56,8 @@ impl Environment {
             data_home: path("XDG_DATA_HOME"),
             root: path("LAPSTRAKE_ROOT"),
             config_dir: path("DOCKER_CONFIG"),
+            host: variable("DOCKER_HOST").filter(|value| !value.is_empty()),
+            context: variable("DOCKER_CONTEXT").filter(|value| !value.is_empty()),
             default_platform: variable("DOCKER_DEFAULT_PLATFORM").filter(|value| !value.is_empty()),
             content_trust: variable("DOCKER_CONTENT_TRUST")
                 .is_some_and(|value| crate::args::parse_bool(&value).unwrap_or(false)),
@@ -67,9 +72,30 @@ impl Environment {
         }
     }
 
+    /// Nothing but a folder for everything.
+    #[cfg(test)]
+    pub(crate) fn within(folder: &Path) -> Self {
+        Self {
+            home: Some(folder.to_owned()),
+            root: Some(folder.join("root")),
+            config_dir: Some(folder.join("config")),
+            ..Self::default()
+        }
+    }
+
     /// Whether images must be signed unless a flag says otherwise.
     pub(crate) fn content_trust(&self) -> bool {
         self.content_trust
+    }
+
+    /// `DOCKER_HOST`.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
+    /// `DOCKER_CONTEXT`.
+    pub(crate) fn context(&self) -> Option<&str> {
+        self.context.as_deref()
     }
 
     /// `DOCKER_BUILDKIT`.

@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod env;
 mod failure;
+mod global;
 mod reaper;
 mod ui;
 

@@ -4,6 +4,7 @@
 mod bad_input;
 mod build_corpus;
 mod compat;
+mod configuration;
 mod containers;
 mod crash;
 mod docs;

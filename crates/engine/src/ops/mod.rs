@@ -3,6 +3,7 @@
 mod build;
 mod build_cache;
 mod commit;
+mod config_check;
 mod container_filter;
 mod containers;
 mod copy;
@@ -15,6 +16,7 @@ mod history;
 mod image_tree;
 mod images;
 mod import;
+mod info;
 mod inspect;
 mod inspect_container;
 mod load;
@@ -36,9 +38,10 @@ pub use build::{
 };
 pub use build_cache::{CacheRecord, PruneCacheRequest, build_cache, prune_build_cache};
 pub use commit::{CommitRequest, commit};
+pub use config_check::{CheckedFile, Remark, check_configuration};
 pub use containers::{
-    ContainerRow, ListContainers, container_rows, kill, logs, pause, prepare, remove, start,
-    start_prepared, stop, unpause, wait,
+    ContainerList, ContainerRow, ListContainers, container_rows, kill, list_containers, logs,
+    pause, prepare, remove, start, start_prepared, stop, unpause, wait,
 };
 pub use copy::{Copied, CopyRequest, Place, copy};
 pub use create::{CreateRequest, Created, PullPolicy, create, fetch_image, local_image};
@@ -55,6 +58,7 @@ pub use history::{HistoryRow, history};
 pub use image_tree::{SharedSizes, TreeItem, TreeRow, image_tree};
 pub use images::{ImageSummary, ListImages, images};
 pub use import::{ImportRequest, ImportSource, import, import_url};
+pub use info::{Info, Setting, info};
 pub use inspect::{InspectedImage, inspect_image, require_platform};
 pub use inspect_container::{InspectedContainer, inspect_container};
 pub use load::{LoadRequest, load};
@@ -69,7 +73,7 @@ pub use rmi::{Removed, RmiRequest, rmi};
 pub use save::{SaveRequest, save};
 pub use search::{SearchRequest, remote_tags, search};
 pub use system::{
-    CheckRequest, DiskUsage, Info, UsageRow, VersionInfo, check, disk_usage, info, reap, version,
+    CheckRequest, DiskUsage, UsageRow, VersionInfo, check, disk_usage, reap, version,
 };
 pub use tag::tag;
 pub use target::ArchiveTarget;

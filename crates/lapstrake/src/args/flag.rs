@@ -254,6 +254,9 @@ pub(crate) fn parse_bytes(value: &str) -> Result<i64, String> {
         .ok_or_else(invalid)?;
     let (number, suffix) = value.split_at(end);
     let number: f64 = number.trim().parse().map_err(|_error| invalid())?;
+    if number < 0.0 {
+        return Err(invalid());
+    }
     let suffix = suffix.trim_start().to_ascii_lowercase();
     let letters = match suffix
         .strip_suffix("ib")
@@ -271,9 +274,6 @@ pub(crate) fn parse_bytes(value: &str) -> Result<i64, String> {
         "p" => 1_125_899_906_842_624.0,
         _ => return Err(format!("invalid suffix: '{suffix}'")),
     };
-    if number < 0.0 {
-        return Err(invalid());
-    }
     #[expect(clippy::cast_possible_truncation, reason = "a cast saturates")]
     let bytes = (number * scale) as i64;
     Ok(bytes)

@@ -143,10 +143,10 @@ impl UsageError {
     }
 
     /// A word that is no command of a group.
-    pub(crate) fn unknown_subcommand(program: &str, path: &str, word: &str) -> Self {
+    pub(crate) fn unknown_subcommand(program: &str, path: &str, usage: &str, word: &str) -> Self {
         Self {
             message: format!(
-                "{program}: unknown command: {path} {word}\n\nUsage:  {path}\n\nRun '{path} --help' \
+                "{program}: unknown command: {path} {word}\n\nUsage:  {usage}\n\nRun '{path} --help' \
                  for more information"
             ),
             status: 1,

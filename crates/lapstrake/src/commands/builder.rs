@@ -1,7 +1,7 @@
 //! `builder du` and `builder prune`: the build cache.
 
 use super::prune::{DRY_RUN, may_go_on};
-use super::{Cmd, FILTER_HELP, filters};
+use super::{Cmd, FILTER_HELP, filters, grouped, prune_filters};
 use crate::args::{Arity, Flag, Kind};
 use crate::cli::{Invocation, now};
 use crate::failure::Failure;
@@ -33,7 +33,7 @@ pub(super) static DU: Cmd = Cmd {
 };
 
 pub(super) static PRUNE: Cmd = Cmd {
-    usage: "[OPTIONS]",
+    usage: "",
     about: "Remove build cache",
     long: "",
     aliases: &["builder prune", "buildx prune"],
@@ -180,7 +180,7 @@ fn prune(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     };
     let request = PruneCacheRequest {
         all,
-        filters: filters(matches),
+        filters: grouped(prune_filters(invocation)),
         keep_bytes: bytes("max-used-space")
             .or_else(|| bytes("keep-storage"))
             .max(bytes("reserved-space")),

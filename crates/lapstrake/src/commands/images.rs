@@ -1,6 +1,6 @@
 //! `images`, `image ls`: what is in the store.
 
-use super::{Cmd, FILTER_HELP, TABLE_FORMAT_HELP, filters, images_tree};
+use super::{Cmd, FILTER_HELP, TABLE_FORMAT_HELP, filters, images_tree, listing_format};
 use crate::args::{Arity, Flag};
 use crate::cli::Invocation;
 use crate::failure::Failure;
@@ -72,7 +72,7 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     if matches.is("tree") {
         return images_tree::run(invocation, &request);
     }
-    let source = matches.text("format").unwrap_or_default();
+    let source = listing_format(invocation, "imagesFormat");
     let digests = matches.is("digests");
     let format = format(source, matches.is("quiet"), digests)?;
     let request = ListImages {

@@ -4,6 +4,7 @@ mod build;
 mod builder;
 mod buildx;
 mod commit;
+mod config;
 mod copy;
 mod create;
 mod export;
@@ -95,6 +96,7 @@ pub(crate) static ROOT: Group<Run> = Group {
         group("builder", &BUILDER),
         group("buildx", &BUILDX),
         leaf("commit", &commit::COMMAND),
+        group("config", &CONFIG),
         group("container", &CONTAINER),
         leaf("copy", &copy::COMMAND),
         leaf("create", &create::COMMAND),
@@ -195,6 +197,11 @@ static CONTAINER: Group<Run> = Group {
     ],
 };
 
+static CONFIG: Group<Run> = Group {
+    about: "Check configuration files, and show what is in force",
+    entries: &[leaf("check", &config::CHECK), leaf("show", &config::SHOW)],
+};
+
 static SYSTEM: Group<Run> = Group {
     about: "Manage the store and show what is in force",
     entries: &[
@@ -241,11 +248,49 @@ pub(crate) const fn trust_flag(help: &'static str) -> Flag {
 
 /// The filters given, by name.
 pub(crate) fn filters(matches: &Matches) -> Filters {
+    grouped(matches.filters("filter"))
+}
+
+/// The filters of a prune: those given, and those of `config.json`. Between a label and its opposite the one that was
+/// given counts.
+pub(crate) fn prune_filters(invocation: &Invocation<'_>) -> Vec<(String, String)> {
+    let given = invocation.matches.filters("filter");
+    let mut all = given.clone();
+    for filter in &invocation.client.prune_filters {
+        let Some((name, value)) = filter
+            .split_once('=')
+            .filter(|(_, value)| !value.is_empty())
+        else {
+            continue;
+        };
+        let opposite = match name {
+            "label" => "label!",
+            "label!" => "label",
+            _ => "",
+        };
+        let is_given = |pair: &(String, String)| pair.0 == opposite && pair.1 == value;
+        if !given.iter().any(is_given) {
+            all.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    all
+}
+
+/// Filters by name.
+pub(crate) fn grouped(pairs: Vec<(String, String)>) -> Filters {
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (name, value) in matches.filters("filter") {
+    for (name, value) in pairs {
         all.entry(name).or_default().push(value);
     }
     Filters(all)
+}
+
+/// The format of a listing: the flag, else what `config.json` has under this key.
+pub(crate) fn listing_format<'a>(invocation: &Invocation<'a>, key: &str) -> &'a str {
+    let given = invocation.matches.nonempty("format");
+    let quiet = invocation.matches.knows("quiet") && invocation.matches.is("quiet");
+    let kept = || invocation.client.text(key).filter(|_| !quiet);
+    given.or_else(kept).unwrap_or_default()
 }
 
 /// The platform given.

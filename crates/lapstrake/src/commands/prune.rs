@@ -1,6 +1,6 @@
 //! `image prune`, `container prune`, `volume prune`, `system prune`.
 
-use super::{Cmd, filters, rmi};
+use super::{Cmd, grouped, prune_filters, rmi};
 use crate::args::{Arity, Flag};
 use crate::cli::Invocation;
 use crate::failure::Failure;
@@ -82,7 +82,7 @@ fn image(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     let matches = invocation.matches;
     let mut request = PruneImagesRequest {
         all: matches.is("all"),
-        filters: filters(matches),
+        filters: grouped(prune_filters(invocation)),
         dry_run: matches.is("dry-run"),
     };
     // What is asked before is what is done then.
@@ -110,7 +110,7 @@ fn container(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     }
     let request = PruneRequest {
         all: false,
-        filters: filters(invocation.matches),
+        filters: grouped(prune_filters(invocation)),
         dry_run: invocation.matches.is("dry-run"),
     };
     let pruned = ops::prune_containers(invocation.engine, &request)?;
@@ -132,7 +132,7 @@ fn volume(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     }
     let request = PruneRequest {
         all: matches.is("all"),
-        filters: filters(matches),
+        filters: grouped(prune_filters(invocation)),
         dry_run: matches.is("dry-run"),
     };
     let pruned = ops::prune_volumes(invocation.engine, &request)?;
@@ -147,13 +147,13 @@ fn system(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     let request = PruneSystemRequest {
         all: matches.is("all"),
         volumes: matches.is("volumes"),
-        filters: filters(matches),
+        filters: grouped(prune_filters(invocation)),
         dry_run: matches.is("dry-run"),
     };
     request.check()?;
     if !may_go_on(
         invocation,
-        &system_warning(&request, &matches.filters("filter")),
+        &system_warning(&request, &prune_filters(invocation)),
     ) {
         return Ok(0);
     }

@@ -1,6 +1,6 @@
 //! `ps`, `container ls`: containers.
 
-use super::{Cmd, FILTER_HELP, TABLE_FORMAT_HELP, filters};
+use super::{Cmd, FILTER_HELP, TABLE_FORMAT_HELP, filters, listing_format};
 use crate::args::{Arity, Flag, go_quote};
 use crate::cli::Invocation;
 use crate::failure::Failure;
@@ -81,7 +81,7 @@ const MOUNT_COLUMNS: usize = 15;
 
 fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     let matches = invocation.matches;
-    let source = matches.text("format").unwrap_or_default();
+    let source = listing_format(invocation, "psFormat");
     let with_size = matches.is("size");
     let table = if with_size {
         TABLE_WITH_SIZE
@@ -119,8 +119,14 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
         now: invocation.engine.now(),
         zone: jiff::tz::TimeZone::system(),
     };
-    let rows = ops::container_rows(invocation.engine, &request)?;
-    let rows = rows.iter().map(|row| view.row(row)).collect();
+    let list = ops::list_containers(invocation.engine, &request)?;
+    for (id, reason) in &list.unreadable {
+        invocation.output.err_line(&format!(
+            "WARNING: container {} is not listed: {reason}",
+            short_id(id)
+        ));
+    }
+    let rows = list.rows.iter().map(|row| view.row(row)).collect();
     let text = format
         .render(&LISTING, rows)
         .map_err(|error| Failure::new(format!("failed to execute template: {error}")))?;

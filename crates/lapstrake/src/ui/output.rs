@@ -34,6 +34,12 @@ impl std::fmt::Debug for Output {
     }
 }
 
+/// Writes a debug message to the standard error at once, whatever is being gathered.
+pub(crate) fn debug_line(text: &str) {
+    // Nobody can be told of a message that is lost.
+    let _lost = io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Which stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {

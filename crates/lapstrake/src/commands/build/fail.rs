@@ -113,7 +113,9 @@ fn enter(invocation: &Invocation<'_>, image: &str, shell: &str) -> Result<u8, Fa
     let parsed = parse(command.flags, &words, command.interspersed)
         .map_err(|error| Failure::new(error.message))?;
     let matches = Matches::new(command.flags, parsed);
+    let client = lapstrake_engine::settings::client::ClientConfig::default();
     (command.run)(&Invocation {
+        client: &client,
         program: invocation.program,
         called_as: "run",
         matches: &matches,
