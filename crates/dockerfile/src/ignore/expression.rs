@@ -27,6 +27,19 @@ enum Token {
     InDirectories,
     /// The beginning of the path.
     Start,
+    /// Its end.
+    End,
+    /// Between a character of words and another, or not between such.
+    Boundary(bool),
+}
+
+/// A place in a path.
+#[derive(Clone, Copy)]
+struct Between {
+    before: Option<char>,
+    after: Option<char>,
+    /// More may come.
+    open: bool,
 }
 
 impl Expression {
@@ -52,7 +65,10 @@ impl Expression {
                 }
                 '.' => Set::any(),
                 '[' => Set::class(&mut chars)?,
-                '\\' => Set::escape(&mut chars)?,
+                '\\' => match zero_width(&mut chars, &mut tokens) {
+                    true => continue,
+                    false => Set::escape(&mut chars)?,
+                },
                 c => Set::char(c),
             };
             let many = chars.next_if_eq(&'*').is_some();
@@ -66,27 +82,35 @@ impl Expression {
     }
 
     pub(super) fn matches(&self, path: &str) -> bool {
-        self.run(path).last().copied().unwrap_or_default()
+        self.run(path, false).last().copied().unwrap_or_default()
     }
 
     /// True if some path that begins with `start` may match.
     pub(super) fn reaches(&self, start: &str) -> bool {
-        self.run(start).contains(&true)
+        self.run(start, true).contains(&true)
     }
 
     /// The places that are alive after the text: place `i` means that the tokens before `i` match.
-    fn run(&self, text: &str) -> Vec<bool> {
+    fn run(&self, text: &str, open: bool) -> Vec<bool> {
         let places = self.0.len().saturating_add(1);
         let mut alive = vec![false; places];
         if let Some(first) = alive.first_mut() {
             *first = true;
         }
-        self.close(&mut alive, true);
+        let mut chars = text.chars().peekable();
+        let mut at = Between {
+            before: None,
+            after: chars.peek().copied(),
+            open,
+        };
+        self.close(&mut alive, at);
         let mut next = vec![false; places];
-        for c in text.chars() {
+        while let Some(c) = chars.next() {
             next.fill(false);
             self.step(c, &alive, &mut next);
-            self.close(&mut next, false);
+            at.before = Some(c);
+            at.after = chars.peek().copied();
+            self.close(&mut next, at);
             std::mem::swap(&mut alive, &mut next);
         }
         alive
@@ -127,7 +151,7 @@ impl Expression {
     }
 
     /// What is reached without a character.
-    fn close(&self, alive: &mut [bool], at_start: bool) {
+    fn close(&self, alive: &mut [bool], place: Between) {
         for (at, token) in self.0.iter().enumerate() {
             if !alive.get(at).copied().unwrap_or_default() {
                 continue;
@@ -135,7 +159,9 @@ impl Expression {
             let width = match token {
                 Token::Many(_) => 1,
                 Token::Directories => 2,
-                Token::Start if at_start => 1,
+                Token::Start if place.before.is_none() => 1,
+                Token::End if place.after.is_none() => 1,
+                Token::Boundary(wanted) if place.is_boundary(*wanted) => 1,
                 _ => continue,
             };
             if let Some(place) = alive.get_mut(at.saturating_add(width)) {
@@ -143,6 +169,37 @@ impl Expression {
             }
         }
     }
+}
+
+impl Between {
+    fn is_boundary(self, wanted: bool) -> bool {
+        let word = class::is_word_character;
+        (self.open && self.after.is_none()) || (word(self.before) != word(self.after)) == wanted
+    }
+}
+
+/// After a backslash: what matches no character, and text between `\Q` and `\E`. False when it is neither.
+fn zero_width(chars: &mut Peekable<Chars<'_>>, tokens: &mut Vec<Token>) -> bool {
+    let token = match chars.peek() {
+        Some('A') => Token::Start,
+        Some('z') => Token::End,
+        Some('b') => Token::Boundary(true),
+        Some('B') => Token::Boundary(false),
+        Some('Q') => {
+            chars.next();
+            while let Some(c) = chars.next() {
+                if c == '\\' && chars.next_if_eq(&'E').is_some() {
+                    break;
+                }
+                tokens.push(Token::One(Set::char(c)));
+            }
+            return true;
+        }
+        _ => return false,
+    };
+    chars.next();
+    tokens.push(token);
+    true
 }
 
 /// Docker's rewriting, without the anchors at both ends.

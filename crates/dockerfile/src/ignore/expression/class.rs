@@ -100,10 +100,42 @@ fn escape(chars: &mut Peekable<Chars<'_>>) -> Option<Item> {
         'd' | 'D' => Some(Item::Named(|c| c.is_ascii_digit(), c == 'D')),
         's' | 'S' => Some(Item::Named(is_space, c == 'S')),
         'w' | 'W' => Some(Item::Named(is_word, c == 'W')),
+        'x' => one(hexadecimal(chars)?),
+        // A digit alone would refer to a group.
+        '1'..='7' if !matches!(chars.peek(), Some('0'..='7')) => None,
+        '0'..='7' => one(octal(c, chars)?),
         // Other letters and digits are no sets of characters, or unknown to Go.
         c if c.is_ascii() && !c.is_ascii_alphanumeric() => one(c),
         _ => None,
     }
+}
+
+/// `7F`. The other form has a brace, which docker's rewriting makes another thing.
+fn hexadecimal(chars: &mut Peekable<Chars<'_>>) -> Option<char> {
+    let digits = [chars.next()?, chars.next()?];
+    number(digits.into_iter(), 16)
+}
+
+/// Up to three digits, of which the first is taken.
+fn octal(first: char, chars: &mut Peekable<Chars<'_>>) -> Option<char> {
+    let mut digits = vec![first];
+    while digits.len() < 3
+        && let Some(digit) = chars.next_if(|c| matches!(c, '0'..='7'))
+    {
+        digits.push(digit);
+    }
+    number(digits.into_iter(), 8)
+}
+
+fn number(mut digits: impl Iterator<Item = char>, radix: u32) -> Option<char> {
+    let value = digits.try_fold(0_u32, |sum, digit| {
+        sum.checked_mul(radix)?.checked_add(digit.to_digit(radix)?)
+    });
+    char::from_u32(value?)
+}
+
+pub(super) fn is_word_character(c: Option<char>) -> bool {
+    c.is_some_and(is_word)
 }
 
 fn is_space(c: char) -> bool {
