@@ -1,5 +1,7 @@
 //! The images that a build stands on: from the store, else from a registry.
 
+use super::layout;
+use super::options::LAYOUT;
 use super::remote::Network;
 use super::request::Dialect;
 use crate::error::{Error, ErrorKind, Origin};
@@ -110,9 +112,12 @@ impl Resolver<'_> {
     }
 
     fn one(&self, wanted: &ImageWanted, vertex: VertexId) -> Result<ResolvedImage, Error> {
-        if wanted.name.starts_with("oci-layout://") {
-            let text = format!("{} cannot be read as a build context", wanted.name);
-            return Err(Error::new(ErrorKind::Unsupported, text).with_origin(Origin::Stream));
+        if let Some(place) = wanted.name.strip_prefix(LAYOUT) {
+            let read = layout::read(self.engine, self.lease, place, &wanted.platform);
+            return self
+                .network
+                .wait(read)
+                .map_err(|error| error.with_origin(Origin::Stream));
         }
         let reference = Reference::parse(&wanted.name).map_err(|error| {
             Error::new(ErrorKind::InvalidArgument, error.to_string()).with_origin(Origin::Stream)

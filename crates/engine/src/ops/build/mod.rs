@@ -26,6 +26,7 @@ mod forward;
 mod images;
 mod imports;
 mod kept;
+mod layout;
 mod open;
 mod options;
 mod remote;

@@ -63,6 +63,9 @@ fn build_args(request: &BuildRequest) -> BTreeMap<String, String> {
     arguments
 }
 
+/// An image in an OCI layout: `oci-layout://PATH[:TAG][@DIGEST]`.
+pub(super) const LAYOUT: &str = "oci-layout://";
+
 fn named_contexts(request: &BuildRequest) -> Result<BTreeMap<String, NamedContext>, Error> {
     let mut contexts = BTreeMap::new();
     for (name, source) in &request.named_contexts {
@@ -72,13 +75,16 @@ fn named_contexts(request: &BuildRequest) -> Result<BTreeMap<String, NamedContex
                 Error::new(ErrorKind::InvalidArgument, text).with_origin(Origin::Client)
             })?;
             NamedContext::Image(reference.or_latest().canonical())
-        } else if source.starts_with("oci-layout://") {
-            NamedContext::Image(source.clone())
+        } else if let Some(layout) = source.strip_prefix(LAYOUT) {
+            let path = super::remote::absolute(&request.working_directory, layout);
+            NamedContext::Image(format!("{LAYOUT}{}", path.display()))
         } else if source == "scratch" {
             NamedContext::Scratch
-        } else if source.starts_with("target:") {
-            let text = format!("build context {name}: targets of other builds are not known here");
-            return Err(Error::new(ErrorKind::Unsupported, text).with_origin(Origin::Client));
+        } else if let Some(target) = source.strip_prefix("target:") {
+            let text = format!("failed to find target {target} for context {name}");
+            return Err(Error::new(ErrorKind::Unsupported, text)
+                .with_origin(Origin::Client)
+                .with_hint("targets are those of bake; stages of a Dockerfile have their names"));
         } else {
             NamedContext::Tree
         };

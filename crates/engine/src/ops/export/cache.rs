@@ -40,6 +40,7 @@ use std::path::{Path, PathBuf};
 
 mod import;
 
+pub(in crate::ops) use import::manifest_for;
 pub use import::{ImportedCache, import_cache};
 
 /// The annotation of an image that has its cache with it.

@@ -15,6 +15,7 @@ mod open;
 mod output;
 mod tree;
 
+pub(in crate::ops) use cache::manifest_for;
 pub use cache::{
     CacheMode, CacheSource, CacheTarget, ImportedCache, export_cache, import_cache, inline_cache,
     known_records, parse_cache_from, parse_cache_to,

@@ -395,3 +395,57 @@ fn privileged_servers_without_git_are_told_apart() {
         assert!(error.hint().unwrap().contains("git http-backend"));
     }
 }
+
+#[test]
+fn privileged_bases_are_read_out_of_layouts() {
+    let base = Yard::new("FROM scratch\nCOPY f /f\nENV A=b\n");
+    base.write("f", "in the base");
+    let folder = base.directory.join("layout");
+    let (made, _) = base.build(BuildRequest {
+        outputs: vec![
+            crate::ops::export::parse_output(&format!(
+                "type=oci,tar=false,dest={}",
+                folder.display()
+            ))
+            .unwrap(),
+        ],
+        ..base.request()
+    });
+    let made = made.unwrap();
+    let manifest = made.images[0].manifest.digest.clone();
+    let yard = Yard::new("FROM named\nRUN one\n");
+    let build = |source: String| {
+        yard.build(BuildRequest {
+            named_contexts: [("named".to_owned(), source)].into(),
+            working_directory: base.directory.join("."),
+            ..yard.request()
+        })
+        .0
+    };
+    for place in [
+        "layout".to_owned(),
+        folder.display().to_string(),
+        "layout:1".to_owned(),
+        format!("layout@{manifest}"),
+        format!("layout:any@{manifest}"),
+    ] {
+        let result = build(format!("oci-layout://{place}")).unwrap();
+        let config = yard.config(&result);
+        assert_eq!(config.rootfs.diff_ids.len(), 2, "{place}");
+        let env = config.config.unwrap().env;
+        assert!(env.unwrap().contains(&"A=b".to_owned()), "{place}");
+    }
+    assert_eq!(yard.runs(), 1);
+    let other = lapstrake_spec::Digest::sha256(b"x");
+    for (place, words) in [
+        ("nothing".to_owned(), "/nothing: not found"),
+        (format!("layout@{other}"), "not found"),
+        ("layout@sha256:1".to_owned(), "digest"),
+    ] {
+        let error = build(format!("oci-layout://{place}")).unwrap_err();
+        assert!(error.message().contains(words), "{place} {error}");
+    }
+    let error = build("target:other".to_owned()).unwrap_err();
+    let words = "failed to find target other for context named";
+    assert_eq!(error.message(), words);
+}

@@ -113,7 +113,7 @@ pub async fn import_cache(engine: &Engine, from: &CacheSource) -> Result<Importe
         }
     };
     let top = source.resolve(&name).await?;
-    let manifest = find(source.as_ref(), top).await?;
+    let manifest = manifest_for(source.as_ref(), top, &Platform::host()).await?;
     let records = match manifest {
         Some(manifest) => read(source.as_ref(), &manifest).await?,
         None => Vec::new(),
@@ -128,8 +128,12 @@ pub async fn import_cache(engine: &Engine, from: &CacheSource) -> Result<Importe
     })
 }
 
-/// The manifest that a name leads to; of an index, the one for this host.
-async fn find(source: &dyn ContentSource, top: Descriptor) -> Result<Option<Manifest>, Error> {
+/// The manifest that a name leads to; of an index, the one for this platform.
+pub(in crate::ops) async fn manifest_for(
+    source: &dyn ContentSource,
+    top: Descriptor,
+    platform: &Platform,
+) -> Result<Option<Manifest>, Error> {
     let mut desc = top;
     for _ in 0..=INDEX_DEPTH_LIMIT {
         let raw = source.manifest(&desc).await?;
@@ -139,9 +143,8 @@ async fn find(source: &dyn ContentSource, top: Descriptor) -> Result<Option<Mani
             Parsed::Manifest(manifest) => return Ok(Some(manifest)),
             Parsed::Index(index) => index,
         };
-        let host = Platform::host();
         let fits = |desc: &Descriptor| match &desc.platform {
-            Some(offered) => host.preference(offered),
+            Some(offered) => platform.preference(offered),
             None => Some(u32::MAX),
         };
         let ranked = index.manifests.into_iter();
