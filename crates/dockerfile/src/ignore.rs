@@ -184,7 +184,7 @@ impl Pattern {
             None => (false, cleaned.as_str()),
         };
         let syntax = || PatternError::Syntax(text.to_owned());
-        if !syntax::is_valid(text) {
+        if !syntax::is_valid(text) && !has_late_backslash(text) {
             return Err(syntax());
         }
         let kind = kind(text).ok_or_else(syntax)?;
@@ -220,6 +220,20 @@ impl Pattern {
             Kind::Expression(expression) => expression.reaches(below),
         }
     }
+}
+
+/// A backslash at the end that escapes nothing is wrong, but Go's matcher, asked with the path `.`, does
+/// not see it behind a star once the text before that has failed.
+fn has_late_backslash(text: &str) -> bool {
+    let Some(rest) = text
+        .strip_suffix('\\')
+        .filter(|rest| syntax::is_valid(rest))
+    else {
+        return false;
+    };
+    let first = syntax::first_chunk(rest);
+    let fails = Expression::parse(first).is_some_and(|first| !first.matches("."));
+    first.len() < rest.trim_start_matches('*').len() && fails
 }
 
 /// How a pattern is compared; nothing if it makes no regular expression.

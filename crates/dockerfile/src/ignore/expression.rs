@@ -65,6 +65,10 @@ impl Expression {
                 }
                 '.' => Set::any(),
                 '[' => Set::class(&mut chars)?,
+                '\\' if chars.peek().is_none() => {
+                    end_as_text(&mut tokens);
+                    continue;
+                }
                 '\\' => match zero_width(&mut chars, &mut tokens) {
                     true => continue,
                     false => Set::escape(&mut chars)?,
@@ -189,10 +193,11 @@ fn zero_width(chars: &mut Peekable<Chars<'_>>, tokens: &mut Vec<Token>) -> bool 
             chars.next();
             while let Some(c) = chars.next() {
                 if c == '\\' && chars.next_if_eq(&'E').is_some() {
-                    break;
+                    return true;
                 }
                 tokens.push(Token::One(Set::char(c)));
             }
+            end_as_text(tokens);
             return true;
         }
         _ => return false,
@@ -200,6 +205,12 @@ fn zero_width(chars: &mut Peekable<Chars<'_>>, tokens: &mut Vec<Token>) -> bool 
     chars.next();
     tokens.push(token);
     true
+}
+
+/// Docker's anchor at the end has become text, and what comes after it is free.
+fn end_as_text(tokens: &mut Vec<Token>) {
+    tokens.push(Token::One(Set::char('$')));
+    tokens.push(Token::Many(Set::all()));
 }
 
 /// Docker's rewriting, without the anchors at both ends.

@@ -19,6 +19,25 @@ pub(super) fn is_valid(pattern: &str) -> bool {
     true
 }
 
+/// What stands before the first star that others than stars stand before.
+pub(super) fn first_chunk(pattern: &str) -> &str {
+    let pattern = pattern.trim_start_matches('*');
+    let mut chars = pattern.char_indices();
+    let mut in_class = false;
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => {
+                chars.next();
+            }
+            '[' => in_class = true,
+            ']' => in_class = false,
+            '*' if !in_class => return pattern.get(..at).unwrap_or_default(),
+            _ => {}
+        }
+    }
+    pattern
+}
+
 fn class(chars: &mut Peekable<Chars<'_>>) -> bool {
     chars.next_if_eq(&'^');
     let mut ranges = 0_usize;

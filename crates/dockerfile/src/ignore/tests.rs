@@ -54,6 +54,11 @@ fn one_pattern() {
         ("\\Aa\\z", "a", true),
         ("a\\zb", "ab", false),
         ("\\Qab\\Ec*", "abcd", true),
+        ("\\Qa", "a", false),
+        ("a*\\", "ab", false),
+        ("a*\\", "ab$c", true),
+        ("a*/b\\", "ax/b$", true),
+        ("\\Qa", "a$b", true),
         // The dot has got its own backslash by then.
         ("\\Qa.b\\E", "a.b", false),
         ("\\Qa.b\\E", "a\\.b", true),
@@ -141,7 +146,8 @@ fn directories_that_may_be_skipped() {
 #[test]
 fn wrong_patterns() {
     for pattern in [
-        "[", "[]", "[]a]", "a[", "[^", "[-a]", "[a-]", "a\\", "\\y", "[z-a]",
+        ".*\\", "?*\\", "*a\\", "**\\", "a*[", "[", "[]", "[]a]", "a[", "[^", "[-a]", "[a-]",
+        "a\\", "\\y", "[z-a]",
     ] {
         let error = Matcher::new([pattern]).unwrap_err();
         assert_eq!(error.to_string(), "syntax error in pattern", "{pattern}");

@@ -283,6 +283,41 @@ fn more_errors_in_dockers_words() {
 }
 
 #[test]
+fn flags_that_no_instruction_has() {
+    for (line, known) in [
+        ("FROM --nope=1 a", true),
+        ("ADD --nope=1 a b", true),
+        ("CMD --nope=1 a", true),
+        ("COPY --nope=1 a b", true),
+        ("ENTRYPOINT --nope=1 a", true),
+        ("ENV --nope=1 a=b", true),
+        ("EXPOSE --nope=1 1", true),
+        ("HEALTHCHECK --nope=1 CMD a", true),
+        ("LABEL --nope=1 a=b", true),
+        ("MAINTAINER --nope=1 a", true),
+        ("ONBUILD --nope=1 RUN a", true),
+        ("RUN --nope=1 a", true),
+        ("SHELL --nope=1 [\"a\"]", true),
+        ("USER --nope=1 a", true),
+        ("VOLUME --nope=1 a", true),
+        ("WORKDIR --nope=1 a", true),
+        // Docker does not look.
+        ("ARG --nope=1 a", false),
+        ("STOPSIGNAL --nope=1 9", false),
+        ("HEALTHCHECK --nope=1 NONE", false),
+    ] {
+        let found = file(&format!("FROM x\n{line}")).err();
+        let expected = known.then(|| {
+            let column = line.find("--").unwrap() + 1;
+            let text = "dockerfile parse error on line 2: unknown flag: --nope".to_owned();
+            (text, Some(Position { line: 2, column }))
+        });
+        let found = found.map(|error| (error.to_string(), error.position()));
+        assert_eq!(found, expected, "{line}");
+    }
+}
+
+#[test]
 fn errors_of_the_classic_builder() {
     let error = file("FROM a\nFoo bar").unwrap_err();
     assert_eq!(

@@ -9,6 +9,7 @@ use lapstrake_testkit::{Cli, Directory, Outcome, Rng, levelled};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -92,12 +93,17 @@ const SENSELESS: &[(&str, &[&str])] = &[
         &[
             "unknown instruction: RUM",
             "did you mean RUN?",
-            "Dockerfile:2",
+            "Dockerfile:2:1\n",
         ],
     ),
     (
         "FROM base:1\nCOPY --chwon=1 a /\n",
-        &["unknown flag: --chwon", "did you mean chown?"],
+        &[
+            "unknown flag: --chwon",
+            "did you mean chown?",
+            "Dockerfile:2:6\n",
+            "^\n",
+        ],
     ),
     (
         "FROM base:1\nRUN --mount=type=bnd,target=/x true\n",
@@ -156,6 +162,21 @@ const SENSELESS: &[(&str, &[&str])] = &[
     (
         "FROM base:1 AS a\nCOPY --from=a /a /a\n",
         &["circular dependency detected on stage: a"],
+    ),
+    (
+        "FROM base:1\nCOPY --from=9 /a /a\n",
+        &["invalid stage index 9", "Dockerfile:2:6\n"],
+    ),
+    (
+        "FROM base:1\nCOPY --from=$X /a /a\n",
+        &[
+            "variable expansion is not supported for --from",
+            "Dockerfile:2:6\n",
+        ],
+    ),
+    (
+        "FROM base:1\nCOPY \\\n  a \\\n  --from=9 \\\n  nosuch /\n",
+        &["\"/nosuch\": not found", "Dockerfile:5:3\n"],
     ),
     (
         "FROM base:1\nRUN --mount=type=secret,id=s,required=true true\n",
@@ -306,6 +327,61 @@ fn privileged_contexts_with_odd_files() {
     let outcome = lap.run(&["build", gone.to_str().unwrap()]);
     assert_eq!(outcome.code, Some(1), "{outcome}");
     assert!(outcome.stderr.contains("not found"), "{outcome}");
+}
+
+/// Files of the kernel stand for those that nobody may read, and those that change.
+#[test]
+fn privileged_contexts_with_files_that_cannot_be_read() {
+    let lap = lap();
+    for (file, says) in [
+        // May only be written, by root too.
+        ("/proc/sys/vm/compact_memory", "permission denied"),
+        // Longer than it says.
+        ("/proc/version", "file changed as it was read: odd"),
+        // Shorter than it says.
+        (
+            "/sys/kernel/uevent_seqnum",
+            "file changed as it was read: odd",
+        ),
+    ] {
+        for line in [
+            "COPY odd /",
+            "COPY . /all/",
+            "RUN --mount=type=bind,target=/m /x",
+        ] {
+            let context = context(format!("FROM base:1\n{line}\n"));
+            context.write("odd", "");
+            let mounts = Mounts::new().bind(Path::new(file), &context.join("odd"));
+            refuses(&lap, &context, &[], &[says, "odd"]);
+            drop(mounts);
+        }
+    }
+}
+
+#[test]
+fn privileged_caches_that_cannot_be_exported() {
+    let lap = lap();
+    let context = context("FROM base:1\nCOPY a /\n");
+    let file = context.join("a").display().to_string();
+    for (target, says) in [
+        (
+            "type=registry,ref=127.0.0.1:9/c:1".to_owned(),
+            "connection refused",
+        ),
+        (format!("type=local,dest={file}"), "not a directory"),
+        ("type=local".to_owned(), "dest"),
+        ("type=nosuch".to_owned(), "nosuch"),
+    ] {
+        let outcome = build(&lap, &context, &["--cache-to", &target]);
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+        assert!(outcome.stderr.contains(says), "{says}\n{outcome}");
+        let ignored = format!("{target},ignore-error=true");
+        let outcome = build(&lap, &context, &["--cache-to", &ignored]);
+        let is_known = target.contains(['/']);
+        assert_eq!(outcome.code == Some(0), is_known, "{outcome}");
+        lap.run(&["rmi", "-f", "new:1"]);
+        leaves_nothing(&lap);
+    }
 }
 
 #[test]

@@ -26,6 +26,13 @@ impl Set {
         }
     }
 
+    pub(super) fn all() -> Self {
+        Self {
+            negated: true,
+            items: Vec::new(),
+        }
+    }
+
     pub(super) fn char(c: char) -> Self {
         Self {
             negated: false,
