@@ -200,7 +200,8 @@ fn template(source: &str, rows: Rows) -> Result<String, Failure> {
         fields,
         ..Struct::default()
     }));
-    Ok(Template::parse(source)?.render(&object, MissingKey::NoValue)?)
+    let text = Template::parse(source)?.render(&object, MissingKey::NoValue);
+    text.map_err(|error| Failure::new(error.to_string()))
 }
 
 /// An image by its first name.
