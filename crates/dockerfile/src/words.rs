@@ -69,10 +69,8 @@ pub struct Words {
 
 /// Why a text cannot be expanded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("failed to process {text}: {reason}")]
+#[error("failed to process {}: {reason}", quote(.written))]
 pub struct WordError {
-    /// The text, quoted.
-    pub(crate) text: String,
     /// Docker's words.
     pub(crate) reason: String,
     /// The text as written.
@@ -165,7 +163,6 @@ fn run<'a>(
     match lexer.whole() {
         Ok(result) => Ok((result, lexer)),
         Err(reason) => Err(WordError {
-            text: quote(text),
             written: text.to_owned(),
             reason,
         }),

@@ -69,10 +69,8 @@ impl Expression {
                     end_as_text(&mut tokens);
                     continue;
                 }
-                '\\' => match zero_width(&mut chars, &mut tokens) {
-                    true => continue,
-                    false => Set::escape(&mut chars)?,
-                },
+                '\\' if zero_width(&mut chars, &mut tokens) => continue,
+                '\\' => Set::escape(&mut chars)?,
                 c => Set::char(c),
             };
             let many = chars.next_if_eq(&'*').is_some();

@@ -3,10 +3,8 @@ use crate::{Dockerfile, Excerpts, parse};
 
 /// The place of a parse error as shown: file, line and column, then the marked line and its caret.
 fn shown(source: &[u8]) -> (String, Option<String>) {
-    let error = match parse(source).map(|syntax| Dockerfile::interpret(&syntax)) {
-        Err(error) | Ok(Err(error)) => error,
-        Ok(Ok(_)) => panic!("no error in {}", String::from_utf8_lossy(source)),
-    };
+    let read = parse(source).and_then(|syntax| Dockerfile::interpret(&syntax));
+    let error = read.expect_err(&String::from_utf8_lossy(source));
     let excerpt = error.excerpt("f", source).expect("lines");
     head_and_target(&excerpt)
 }

@@ -175,8 +175,8 @@ const SENSELESS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "FROM base:1\nCOPY \\\n  a \\\n  --from=9 \\\n  nosuch /\n",
-        &["\"/nosuch\": not found", "Dockerfile:5:3\n"],
+        "FROM base:1\nCOPY \\\n  a \\\n  nosuch /\n",
+        &["\"/nosuch\": not found", "Dockerfile:4:3\n"],
     ),
     (
         "FROM base:1\nRUN --mount=type=secret,id=s,required=true true\n",

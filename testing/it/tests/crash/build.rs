@@ -10,6 +10,7 @@ use std::time::Instant;
 use lapstrake_testkit::{Cli, Directory, Outcome, Rng};
 use rustix::process::Signal;
 
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 
 use super::{
@@ -211,4 +212,48 @@ fn privileged_build_is_interrupted() {
     };
     eventually("nothing is left", || ingest() + trash() == 0);
     assert_whole(&lap, "build interrupted");
+}
+
+/// A step's socket has its mount's owner and mode; a kill takes it away with the next sweep.
+#[test]
+fn privileged_build_with_an_agent_is_killed() {
+    let Some(lap) = lap_with_busybox() else {
+        return;
+    };
+    let context = Directory::new();
+    let agent = context.join("agent");
+    let _listening = UnixListener::bind(&agent).unwrap();
+    let flag = format!("default={}", agent.display());
+    let build = |script: &str| {
+        let mount = "--mount=type=ssh,uid=1000,gid=2000,mode=0660";
+        let step = format!("[\"/busybox\", \"sh\", \"-c\", \"{script}\"]");
+        context.write("Dockerfile", format!("FROM busybox\nRUN {mount} {step}\n"));
+        let folder = context.path().to_str().unwrap();
+        let words = [
+            "build",
+            "--network=none",
+            "--progress=plain",
+            "--ssh",
+            &flag,
+        ];
+        line(&[&words[..], &[folder]].concat())
+    };
+    let log = lap.home().join("log");
+    let looking = build("/busybox stat -c '%u %g %a %F' $SSH_AUTH_SOCK");
+    let status = start_logged(&lap, &looking, &log).wait().unwrap();
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(status.success(), "{said}");
+    assert!(said.contains(" 1000 2000 660 socket"), "{said}");
+    let ingest = || fs::read_dir(lap.root().join("ingest")).unwrap().count();
+    eventually("the socket is gone", || ingest() == 0);
+
+    let child = start_logged(&lap, &build("exec /busybox sleep 31338"), &log);
+    eventually("the step runs", || {
+        !processes(&["sleep", "31338"]).is_empty()
+    });
+    assert!(kill(child, Signal::KILL));
+    nothing_is_left(&lap);
+    lap.ok(&["system", "prune", "-f"]);
+    eventually("the socket is gone", || ingest() == 0);
+    assert_whole(&lap, "build with an agent killed");
 }

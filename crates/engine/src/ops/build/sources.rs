@@ -93,9 +93,10 @@ impl BuildSources {
             named: request.named_contexts.clone(),
             secrets: request.secrets.clone(),
             agents: agents(&request.ssh, &request.working_directory)?,
-            without_agent: match request.ssh.is_empty() {
-                true => Ssh::Refused,
-                false => Ssh::User,
+            without_agent: if request.ssh.is_empty() {
+                Ssh::Refused
+            } else {
+                Ssh::User
             },
             images: Arc::clone(images),
             contexts: Memo::new(),
