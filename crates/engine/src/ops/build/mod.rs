@@ -17,6 +17,7 @@
 //! Everything else in that folder is the cache's.
 
 mod classic;
+mod connect;
 mod download;
 mod driver;
 mod entitlement;

@@ -1,7 +1,7 @@
 //! Sources over the network, from a server on this machine.
 
+use super::super::connect::attend;
 use super::super::download::file_name;
-use super::super::remote::attend;
 use super::Yard;
 use crate::ops::build::BuildRequest;
 use lapstrake_build::cancel::CancelToken;
