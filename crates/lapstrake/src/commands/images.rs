@@ -80,12 +80,19 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
         ..request
     };
     let images = ops::images(invocation.engine, &request)?;
+    let all_columns = !matches!(source, "" | "table");
     let view = View {
         long_ids: matches.is("no-trunc"),
         all_digests: digests,
         digests: digests || source.contains("{{.Digest}}"),
+        all_columns,
         now: invocation.engine.now(),
-        zone: jiff::tz::TimeZone::system(),
+        // The search for the system's zone reads many folders.
+        zone: if all_columns {
+            jiff::tz::TimeZone::system()
+        } else {
+            jiff::tz::TimeZone::UTC
+        },
     };
     let rows = images.iter().flat_map(|image| view.rows(image)).collect();
     invocation.output.print(&format.render(&LISTING, rows)?);
@@ -124,6 +131,8 @@ pub(super) struct View {
     /// A row for each digest, also of repositories without a tag.
     pub(super) all_digests: bool,
     pub(super) digests: bool,
+    /// Columns that only templates show are filled too.
+    pub(super) all_columns: bool,
     pub(super) now: jiff::Timestamp,
     pub(super) zone: jiff::tz::TimeZone,
 }
@@ -179,17 +188,16 @@ impl View {
     fn row(&self, image: &ImageSummary, name: &str, tag: &str, digest: &str) -> Row {
         let id = image.id.to_string();
         let size = units::signed(image.size);
-        let (since, at) = match image.created {
-            Some(then) => (
-                units::ago(self.now, then),
-                units::created_at(then, &self.zone),
-            ),
-            None => (String::new(), "0001-01-01 00:00:00 +0000 UTC".to_owned()),
+        let since = image.created.map(|then| units::ago(self.now, then));
+        let (at, exact_size) = if self.all_columns {
+            (self.created_at(image), units::size4(size))
+        } else {
+            (String::new(), String::new())
         };
         Row::default()
             .set("Containers", image.containers.to_string())
             .set("CreatedAt", at)
-            .set("CreatedSince", since)
+            .set("CreatedSince", since.unwrap_or_default())
             .set("Digest", digest)
             .set("ID", if self.long_ids { &id } else { short_id(&id) })
             .set("Repository", name)
@@ -197,6 +205,13 @@ impl View {
             .set("Size", units::size(size))
             .set("Tag", tag)
             .set("UniqueSize", "N/A")
-            .set("VirtualSize", units::size4(size))
+            .set("VirtualSize", exact_size)
+    }
+
+    fn created_at(&self, image: &ImageSummary) -> String {
+        match image.created {
+            Some(then) => units::created_at(then, &self.zone),
+            None => "0001-01-01 00:00:00 +0000 UTC".to_owned(),
+        }
     }
 }

@@ -142,6 +142,7 @@ fn rows(usage: &DetailedUsage, now: Timestamp, whole: bool) -> Rows {
         long_ids: whole,
         all_digests: false,
         digests: false,
+        all_columns: true,
         now,
         zone: TimeZone::system(),
     };

@@ -91,8 +91,9 @@ impl Format {
         rows: Vec<Row>,
     ) -> Result<String, TemplateError> {
         let mut body = String::new();
+        let names = names(listing);
         for row in rows {
-            let value = row_value(listing, row);
+            let value = named_value(listing, row, &names);
             body.push_str(&self.template.render(&value, MissingKey::NoValue)?);
             body.push('\n');
         }
@@ -107,13 +108,25 @@ impl Format {
     }
 }
 
+/// The names of a listing's columns, shared by its rows.
+fn names(listing: &Listing) -> Vec<Rc<str>> {
+    let columns = listing.columns.iter();
+    columns.map(|(name, _)| Rc::from(*name)).collect()
+}
+
 /// A row as templates see it.
 pub(crate) fn row_value(listing: &Listing, row: Row) -> Value {
-    let mut fields: Vec<(Rc<str>, Value)> = row
-        .cells
-        .into_iter()
-        .map(|(name, value)| (name.into(), value))
-        .collect();
+    named_value(listing, row, &names(listing))
+}
+
+fn named_value(listing: &Listing, row: Row, names: &[Rc<str>]) -> Value {
+    let shared = |name: &str| {
+        let known = names.iter().find(|known| ***known == *name);
+        known.map_or_else(|| Rc::from(name), Rc::clone)
+    };
+    let cells = row.cells.into_iter();
+    let mut fields: Vec<(Rc<str>, Value)> =
+        cells.map(|(name, value)| (shared(name), value)).collect();
     fields.sort_by(|a, b| a.0.cmp(&b.0));
     Value::Struct(Rc::new(Struct {
         go_type: listing.go_type,

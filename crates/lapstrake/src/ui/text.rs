@@ -64,6 +64,10 @@ pub(crate) fn char_width(c: char) -> usize {
 
 /// Columns that a text takes.
 pub(crate) fn width(text: &str) -> usize {
+    // Nearly every cell.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.len();
+    }
     text.chars().map(char_width).sum()
 }
 

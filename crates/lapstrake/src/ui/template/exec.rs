@@ -63,10 +63,18 @@ struct Run<'a> {
     out: String,
 }
 
-/// Where a function is called: its name, and the whole command.
+/// Where a function is called: its name, and the whole command when it stands in one.
 struct Place<'a> {
     operand: &'a Operand,
-    whole: String,
+    command: Option<&'a Command>,
+}
+
+impl Place<'_> {
+    /// The call as it was written.
+    fn whole(&self) -> String {
+        self.command
+            .map_or_else(|| self.operand.shown(), Command::shown)
+    }
 }
 
 /// The arguments of a call: those written behind the name, and the value of the command before.
@@ -95,8 +103,10 @@ impl<'a> Run<'a> {
                 Node::Text(text) => self.write(text)?,
                 Node::Action(pipe) => {
                     let value = self.pipe(pipe, dot)?;
-                    if pipe.variables.is_empty() {
-                        self.write(&print_value(&value))?;
+                    match &value {
+                        _ if !pipe.variables.is_empty() => {}
+                        Value::Text(text) => self.write(text)?,
+                        value => self.write(&print_value(value))?,
                     }
                 }
                 Node::Branch(branch) => {
@@ -263,30 +273,26 @@ impl<'a> Run<'a> {
             OperandKind::Function(name) => {
                 let place = Place {
                     operand: first,
-                    whole: command.shown(),
+                    command: Some(command),
                 };
                 self.function(name, &place, rest, dot, last)
             }
-            OperandKind::Field(names) => {
-                let message_at = (first.at, first.shown());
-                self.fields(
-                    dot.clone(),
-                    names,
-                    &message_at,
-                    Given {
-                        operands: rest,
-                        last,
-                    },
-                    dot,
-                )
-            }
+            OperandKind::Field(names) => self.fields(
+                dot.clone(),
+                names,
+                first,
+                Given {
+                    operands: rest,
+                    last,
+                },
+                dot,
+            ),
             OperandKind::Variable { name, fields } if !fields.is_empty() => {
-                let message_at = (first.at, first.shown());
                 let base = self.variable(name);
                 self.fields(
                     base,
                     fields,
-                    &message_at,
+                    first,
                     Given {
                         operands: rest,
                         last,
@@ -296,11 +302,10 @@ impl<'a> Run<'a> {
             }
             OperandKind::Chain { base, fields } => {
                 let base_value = self.operand(base, dot)?;
-                let message_at = (first.at, first.shown());
                 self.fields(
                     base_value,
                     fields,
-                    &message_at,
+                    first,
                     Given {
                         operands: rest,
                         last,
@@ -323,7 +328,6 @@ impl<'a> Run<'a> {
     }
 
     fn operand(&mut self, operand: &'a Operand, dot: &Value) -> Result2<Value> {
-        let message_at = || (operand.at, operand.shown());
         match &operand.kind {
             OperandKind::Dot => Ok(dot.clone()),
             OperandKind::Nil => Ok(Value::Nil),
@@ -331,21 +335,21 @@ impl<'a> Run<'a> {
             OperandKind::Function(name) => {
                 let place = Place {
                     operand,
-                    whole: operand.shown(),
+                    command: None,
                 };
                 self.function(name, &place, &[], dot, None)
             }
             OperandKind::Field(names) => {
-                self.fields(dot.clone(), names, &message_at(), Given::default(), dot)
+                self.fields(dot.clone(), names, operand, Given::default(), dot)
             }
             OperandKind::Variable { name, fields } => {
                 let base = self.variable(name);
-                self.fields(base, fields, &message_at(), Given::default(), dot)
+                self.fields(base, fields, operand, Given::default(), dot)
             }
             OperandKind::Pipe(pipe) => self.pipe(pipe, dot),
             OperandKind::Chain { base, fields } => {
                 let value = self.operand(base, dot)?;
-                self.fields(value, fields, &message_at(), Given::default(), dot)
+                self.fields(value, fields, operand, Given::default(), dot)
             }
         }
     }
@@ -355,7 +359,7 @@ impl<'a> Run<'a> {
         &mut self,
         base: Value,
         names: &[String],
-        at: &(usize, String),
+        at: &Operand,
         arguments: Given<'a>,
         dot: &Value,
     ) -> Result2<Value> {
@@ -390,7 +394,7 @@ impl<'a> Run<'a> {
         &self,
         receiver: &Value,
         name: &str,
-        at: &(usize, String),
+        at: &Operand,
         given: &[Value],
     ) -> Result2<Value> {
         if let (Value::Struct(row), "Label", [key]) = (receiver.inner(), name, given)
@@ -413,11 +417,11 @@ impl<'a> Run<'a> {
             }
             _ => format!("{name} has arguments but cannot be invoked as function"),
         };
-        Err(self.error(at.0, &at.1, &message))
+        Err(self.error(at.at, &at.shown(), &message))
     }
 
-    fn field(&self, receiver: &Value, name: &str, at: &(usize, String)) -> Result2<Value> {
-        let missing = |message: &str| Err(self.error(at.0, &at.1, message));
+    fn field(&self, receiver: &Value, name: &str, at: &Operand) -> Result2<Value> {
+        let missing = |message: &str| Err(self.error(at.at, &at.shown(), message));
         match receiver.inner() {
             Value::Missing if self.missing_key == MissingKey::Error => missing(&format!(
                 "nil data; no entry for key {}",
@@ -474,7 +478,7 @@ impl<'a> Run<'a> {
             }
             Failure::Calling(message) => self.error(
                 place.operand.at,
-                &place.whole,
+                &place.whole(),
                 &format!("error calling {name}: {message}"),
             ),
         })
