@@ -114,10 +114,12 @@ fn format(source: &str, quiet: bool, digests: bool) -> Result<Format, Failure> {
     }
     if source == "raw" {
         let digest = if digests { "digest: {{.Digest}}\n" } else { "" };
-        return Ok(Format::template(&match quiet {
-            true => "image_id: {{.ID}}".to_owned(),
-            false => format!("repository: {{{{.Repository}}}}\ntag: {{{{.Tag}}}}\n{digest}{RAW}"),
-        })?);
+        let text = if quiet {
+            "image_id: {{.ID}}".to_owned()
+        } else {
+            format!("repository: {{{{.Repository}}}}\ntag: {{{{.Tag}}}}\n{digest}{RAW}")
+        };
+        return Ok(Format::template(&text)?);
     }
     let table = if digests { TABLE_WITH_DIGEST } else { TABLE };
     if digests && !is_default && source.starts_with("table") && !source.contains("{{.Digest}}") {
