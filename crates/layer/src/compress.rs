@@ -161,5 +161,13 @@ pub fn compress_gzip(mut reader: impl Read, writer: impl Write, level: u32) -> R
     Ok(total)
 }
 
+/// Compresses all of `reader` into one zstd frame, with its checksum; returns the writer.
+pub fn compress_zstd<W: Write>(mut reader: impl Read, writer: W, level: i32) -> io::Result<W> {
+    let mut frame = zstd::stream::write::Encoder::new(writer, level)?;
+    frame.include_checksum(true)?;
+    io::copy(&mut reader, &mut frame)?;
+    frame.finish()
+}
+
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,7 @@ mod tar;
 mod testing;
 
 pub use apply::{Applied, ApplyOptions, OverlayMarks, Ownership, apply};
-pub use compress::{GzipWriter, compress_gzip};
+pub use compress::{GzipWriter, compress_gzip, compress_zstd};
 pub use decompress::{Compression, Decoder, decompress};
 pub use diff::{DiffOptions, DiffStats, diff};
 pub use error::{Error, Limited};

@@ -6,7 +6,7 @@ use crate::layers::Unpacked;
 use crate::{Error, Lease, Store};
 use bytes::Bytes;
 use lapstrake_image::ErrorKind;
-use lapstrake_layer::{Compression, GzipWriter, HashingReader};
+use lapstrake_layer::{Compression, GzipWriter, HashingReader, compress_zstd};
 use lapstrake_spec::{Descriptor, Digest, Hasher, MediaType};
 use lapstrake_sys::direct::DirectWriter;
 use std::io::{self, BufWriter, Cursor, Read, Write};
@@ -18,6 +18,8 @@ const BUFFER_BYTES: usize = 128 << 10;
 const SNIFF_BYTES: usize = 512;
 /// How hard layers are compressed for a registry: four times as fast as gzip's default, a tenth larger.
 const GZIP_LEVEL: u32 = 3;
+/// zstd's own default.
+const ZSTD_LEVEL: i32 = 3;
 
 /// A layer that was made here.
 #[derive(Debug)]
@@ -79,23 +81,37 @@ impl Store {
 
     /// Makes the gzip form of a layer blob. The lease keeps it.
     pub fn compress_layer(&self, blob: &Descriptor, lease: &Lease) -> Result<Descriptor, Error> {
+        self.recompress_layer(blob, MediaType::OCI_LAYER_GZIP, lease)
+    }
+
+    /// Makes the form of a layer blob that has this type: gzip, zstd, or a plain tar. The lease keeps it.
+    pub fn recompress_layer(
+        &self,
+        blob: &Descriptor,
+        to: MediaType,
+        lease: &Lease,
+    ) -> Result<Descriptor, Error> {
         let mut plain =
             lapstrake_layer::decompress(self.blob_file(&blob.digest)?).map_err(Error::Archive)?;
         let new = NewFile::create(self)?;
         let mut out = BlobWriter::new(self, &new, None)?;
-        let buffered = BufWriter::with_capacity(BUFFER_BYTES, &mut out);
-        let mut gzip = GzipWriter::new(buffered, GZIP_LEVEL);
-        let written = io::copy(&mut plain, &mut gzip)
-            .and_then(|_| gzip.finish())
-            .and_then(|mut buffered| buffered.flush());
-        if let Err(error) = written {
+        let mut buffered = BufWriter::with_capacity(BUFFER_BYTES, &mut out);
+        let written = if to == MediaType::OCI_LAYER_GZIP {
+            let mut gzip = GzipWriter::new(buffered, GZIP_LEVEL);
+            io::copy(&mut plain, &mut gzip).and_then(|_| gzip.finish())
+        } else if to == MediaType::OCI_LAYER_ZSTD {
+            compress_zstd(&mut plain, buffered, ZSTD_LEVEL)
+        } else {
+            io::copy(&mut plain, &mut buffered).map(|_| buffered)
+        };
+        if let Err(error) = written.and_then(|mut buffered| buffered.flush()) {
             new.discard();
             return Err(Error::Content(error));
         }
         let (digest, size) = out.finish(self, &new)?;
         lease.protect(std::slice::from_ref(&digest))?;
         new.become_blob(&digest)?;
-        Ok(Descriptor::new(MediaType::OCI_LAYER_GZIP, digest, size))
+        Ok(Descriptor::new(to, digest, size))
     }
 
     /// One pass: what is written becomes a blob and, on another thread, a tree.

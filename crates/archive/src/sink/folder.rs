@@ -26,6 +26,7 @@ static COUNTER: AtomicU64 = AtomicU64::new(0);
 pub struct LayoutSink {
     root: PathBuf,
     taking: Taking,
+    built: Option<Descriptor>,
     /// The image that is being written.
     top: Mutex<Option<Digest>>,
     /// By the digest of a manifest in Docker's words, the one that is listed.
@@ -41,6 +42,7 @@ impl LayoutSink {
         let sink = Self {
             root: root.to_owned(),
             taking: Taking::default(),
+            built: None,
             top: Mutex::new(None),
             listed: Mutex::default(),
         };
@@ -61,6 +63,13 @@ impl LayoutSink {
     /// they came in, as the image store does.
     pub fn trusting(mut self) -> Self {
         self.taking.trusting = true;
+        self
+    }
+
+    /// The same sink for the result of a build: its documents are written as they are and not in OCI's form
+    /// besides, and this is what is listed.
+    pub fn listing(mut self, built: Descriptor) -> Self {
+        self.built = Some(built);
         self
     }
 
@@ -131,7 +140,10 @@ impl LayoutSink {
 
     fn list(&self, desc: &Descriptor, name: Option<&Reference>) -> Result<(), ArchiveError> {
         let bare = Descriptor::new(desc.media_type.clone(), desc.digest.clone(), desc.size);
-        let (listed, other) = self.listed(&bare);
+        let (listed, other) = match &self.built {
+            Some(built) if built.digest == desc.digest => (built.clone(), false),
+            _ => self.listed(&bare),
+        };
         let entry = index::entry(&listed, other.then_some(&bare), name);
         self.change_index(|entries| index::merge(entries, entry))
     }
@@ -187,7 +199,8 @@ impl ContentSink for LayoutSink {
     async fn put_manifest(&self, desc: &Descriptor, raw: Bytes) -> Result<(), TransferError> {
         check_document(desc, &raw)?;
         self.put_document(desc, &raw)?;
-        if let Ok(Document::Manifest(manifest)) = Document::parse(Some(&desc.media_type), &raw)
+        if self.built.is_none()
+            && let Ok(Document::Manifest(manifest)) = Document::parse(Some(&desc.media_type), &raw)
             && let Some(form) = index::oci_form(&manifest)
         {
             let raw = form.to_bytes();

@@ -34,6 +34,7 @@ pub struct TarSink {
     output: Arc<AsyncMutex<TarOutput>>,
     format: TarFormat,
     taking: Taking,
+    built: Option<Descriptor>,
     state: Mutex<State>,
 }
 
@@ -65,6 +66,7 @@ impl TarSink {
             output: Arc::new(AsyncMutex::new(output)),
             format,
             taking: Taking::default(),
+            built: None,
             state: Mutex::default(),
         }
     }
@@ -79,6 +81,13 @@ impl TarSink {
     /// they came in, as the image store does.
     pub fn trusting(mut self) -> Self {
         self.taking.trusting = true;
+        self
+    }
+
+    /// The same sink for the result of a build: its documents are written as they are and not in OCI's form
+    /// besides, docker's tables are BuildKit's, and this is what is listed.
+    pub fn listing(mut self, built: Descriptor) -> Self {
+        self.built = Some(built);
         self
     }
 
@@ -112,10 +121,13 @@ impl TarSink {
         let index = Index::new(MediaType::OCI_INDEX, state.index.clone());
         let mut tables = vec![(INDEX_FILE, index.to_bytes())];
         if self.format == TarFormat::Docker {
-            tables.push(("manifest.json", manifest_table(&state.images)));
+            tables.push((
+                "manifest.json",
+                manifest_table(&state.images, self.built.is_none()),
+            ));
         }
         tables.push((LAYOUT_FILE, LAYOUT.to_vec()));
-        if self.format == TarFormat::Docker {
+        if self.format == TarFormat::Docker && self.built.is_none() {
             let repositories = repositories(&state.images);
             // As docker does when no image has a name.
             if repositories != b"{}" {
@@ -180,9 +192,10 @@ impl TarSink {
     fn list(&self, desc: &Descriptor, name: Option<&Reference>) {
         let bare = Descriptor::new(desc.media_type.clone(), desc.digest.clone(), desc.size);
         let mut state = self.state();
-        let entry = match state.listed.get(&desc.digest) {
-            Some(form) => index::entry(form, Some(&bare), name),
-            None => index::entry(&bare, None, name),
+        let entry = match (&self.built, state.listed.get(&desc.digest)) {
+            (Some(built), _) if built.digest == desc.digest => index::entry(built, None, name),
+            (_, Some(form)) => index::entry(form, Some(&bare), name),
+            (_, None) => index::entry(&bare, None, name),
         };
         index::merge(&mut state.index, entry);
     }
@@ -248,6 +261,7 @@ impl ContentSink for TarSink {
         self.put_document(desc, raw).await?;
         // Docker reads manifests in its own words, and must find the one that a registry has.
         if self.format == TarFormat::Oci
+            && self.built.is_none()
             && let Ok(Document::Manifest(manifest)) = parsed
             && let Some(form) = index::oci_form(&manifest)
         {
@@ -309,14 +323,15 @@ impl Receiver for Entry {
 }
 
 /// `manifest.json`. Field order is docker's.
-fn manifest_table(images: &[Image]) -> Vec<u8> {
+fn manifest_table(images: &[Image], with_sources: bool) -> Vec<u8> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct Row {
         config: String,
         repo_tags: Option<Vec<String>>,
         layers: Vec<String>,
-        layer_sources: BTreeMap<Digest, Descriptor>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        layer_sources: Option<BTreeMap<Digest, Descriptor>>,
     }
     let row = |image: &Image| {
         let names: Vec<String> = image.names.iter().map(Reference::familiar).collect();
@@ -331,7 +346,7 @@ fn manifest_table(images: &[Image]) -> Vec<u8> {
             layers: layers
                 .map(|(desc, _)| index::blob_path(&desc.digest))
                 .collect(),
-            layer_sources: sources,
+            layer_sources: with_sources.then_some(sources),
         }
     };
     let rows: Vec<Row> = images.iter().map(row).collect();

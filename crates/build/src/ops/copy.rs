@@ -108,13 +108,22 @@ impl Placer<'_> {
         Ok(base)
     }
 
-    /// With `--parents`: the kept directories below the destination.
-    fn above(&mut self, found: &Match) -> Result<TreePath, StepError> {
+    /// With `--parents`: the kept directories below the destination. As in BuildKit they are as young as what comes into
+    /// them, and the destination has the time of the directory that they are kept from.
+    fn above(&mut self, found: &Match, root: Option<&Item>) -> Result<TreePath, StepError> {
         let base = self.base(self.missing())?;
+        let kept_from = root.and_then(|root| root.path.ancestors().nth(found.above.len() + 1));
+        if let Some(path) = kept_from.filter(|path| !path.as_os_str().is_empty())
+            && let Some(metadata) = self.tree.metadata(path)?
+            && !base.is_root()
+        {
+            self.draft.set_time(&base, metadata.modified)?;
+        }
         let mut target = base.clone();
         for item in &found.above {
             target = self.resolved_below(&base, &item.relative)?;
-            let planned = self.planned(&item.metadata, &item.path, None)?;
+            let mut planned = self.planned(&item.metadata, &item.path, None)?;
+            planned.metadata.modified = self.draft.now();
             self.put(target.clone(), planned)?;
         }
         Ok(target)
@@ -124,9 +133,10 @@ impl Placer<'_> {
         let mut range = found.items.clone();
         let root = range.next();
         let base = if self.placing.parents && !found.name.is_empty() {
-            let above = self.above(found)?;
+            let item = root.and_then(|root| collected.items.get(root));
+            let above = self.above(found, item)?;
             let target = above.join(&found.name);
-            if let Some(item) = root.and_then(|root| collected.items.get(root)) {
+            if let Some(item) = item {
                 let planned = self.planned(&item.metadata, &item.path, None)?;
                 self.put(target.clone(), planned)?;
             }
@@ -156,7 +166,7 @@ impl Placer<'_> {
 
     fn single(&mut self, found: &Match, root: &Item) -> Result<(), StepError> {
         let target = if self.placing.parents {
-            self.above(found)?.join(&found.name)
+            self.above(found, Some(root))?.join(&found.name)
         } else {
             self.file_target(&found.name)?
         };

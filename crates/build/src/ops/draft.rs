@@ -256,6 +256,11 @@ impl Draft {
         Ok(found.and_then(|(mode, gid)| (mode & SET_GROUP != 0).then_some(gid)))
     }
 
+    /// The time of directories that get a new name in them.
+    pub(crate) fn now(&self) -> Time {
+        self.now
+    }
+
     /// Gives a directory that is there a time, which holds whatever else this turn puts into it.
     pub(crate) fn set_time(&mut self, path: &TreePath, time: Time) -> Result<(), StepError> {
         self.imply(path)?;

@@ -47,10 +47,11 @@ pub use copy::{Copied, CopyRequest, Place, copy};
 pub use create::{CreateRequest, Created, PullPolicy, create, fetch_image, local_image};
 pub use disk_usage::{DetailedUsage, ImageUsage, VolumeUsage, detailed_disk_usage};
 pub use export::{
-    ArchiveInput, CacheMode, CacheSource, CacheTarget, Destination, ExportRequest, Exported,
-    ImportedCache, LayerCompression, Output, Product, build_metadata, export, export_cache,
-    import_cache, inline_cache, known_records, open_archive, parse_cache_from, parse_cache_to,
-    parse_output, parse_outputs, write_iidfile, write_metadata,
+    Annotation, AnnotationPlace, ArchiveInput, CacheMode, CacheSource, CacheTarget, Destination,
+    ExportRequest, Exported, ImageForm, ImportedCache, LayerCompression, Output, Product,
+    build_metadata, export, export_cache, import_cache, inline_cache, known_records, open_archive,
+    parse_annotation, parse_cache_from, parse_cache_to, parse_output, parse_outputs, write_iidfile,
+    write_metadata,
 };
 pub use export_container::export_container;
 pub use filter::Filters;

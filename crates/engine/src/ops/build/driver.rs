@@ -23,6 +23,7 @@ use lapstrake_dockerfile::{Dockerfile, Excerpts, Points, parse};
 use lapstrake_spec::Digest;
 use lapstrake_store::{Lease, Store};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The vertices of what comes before the plan.
@@ -120,10 +121,14 @@ impl Build<'_> {
     pub(super) fn run(&self, mut request: BuildRequest) -> Result<BuildResult, Error> {
         let allowed = Entitlements::of(&request)?;
         let planned = self.plan(&mut request)?;
-        let warnings = warnings(&planned);
+        let warnings = warnings(&planned, &request);
         if request.call != Call::Build {
+            let mut answer = answer(&planned, request.call);
+            if request.call == Call::Check {
+                answer.error = violation(&planned, &warnings);
+            }
             return Ok(BuildResult {
-                answer: Some(answer(&planned, request.call)),
+                answer: Some(answer),
                 warnings,
                 ..BuildResult::default()
             });
@@ -181,7 +186,9 @@ impl Build<'_> {
         let name = format!("[internal] load build definition from {name}");
         let (opened, dockerfile) = self.vertex(LOAD_DOCKERFILE, &name, || {
             let opened = opener.open(request)?;
-            let dockerfile = self.definition(&opened)?;
+            let check = request.build_args.iter().rev();
+            let check = check.filter(|(name, _)| name == "BUILDKIT_DOCKERFILE_CHECK");
+            let dockerfile = self.definition(&opened, check.map(|(_, text)| text).next())?;
             Ok((opened, dockerfile))
         })?;
         // Its files are read when a step wants them.
@@ -196,8 +203,8 @@ impl Build<'_> {
         })
     }
 
-    /// Reads the Dockerfile of an opened context.
-    fn definition(&self, opened: &Opened) -> Result<Dockerfile, Error> {
+    /// Reads the Dockerfile of an opened context; `check` stands for its directive of that name.
+    fn definition(&self, opened: &Opened, check: Option<&String>) -> Result<Dockerfile, Error> {
         if self.dialect == Dialect::Classic
             && let Some(bytes) = opened.sent_bytes()?
         {
@@ -208,10 +215,10 @@ impl Build<'_> {
             name: &opened.text.name,
             source: &opened.text.bytes,
         };
-        self.read(place)
+        self.read(place, check)
     }
 
-    fn read(&self, place: Place<'_>) -> Result<Dockerfile, Error> {
+    fn read(&self, place: Place<'_>, check: Option<&String>) -> Result<Dockerfile, Error> {
         if place.source.is_empty() && self.dialect == Dialect::Classic {
             let text = format!("the Dockerfile ({}) cannot be empty", place.name);
             return Err(Error::new(ErrorKind::InvalidArgument, text));
@@ -220,8 +227,12 @@ impl Build<'_> {
             let text = "failed to solve: the Dockerfile cannot be empty";
             return Err(Error::new(ErrorKind::InvalidArgument, text));
         }
-        let syntax = parse(place.source);
-        let dockerfile = syntax.and_then(|syntax| Dockerfile::interpret(&syntax));
+        let dockerfile = parse(place.source).and_then(|mut syntax| {
+            if check.is_some() {
+                syntax.directives.check = check.cloned();
+            }
+            Dockerfile::interpret(&syntax)
+        });
         dockerfile.map_err(|error| place.parse_error(&error))
     }
 
@@ -271,24 +282,13 @@ impl Build<'_> {
 
     /// `# check=error=true`: findings fail the build.
     fn check_directive(&self, planned: &Planned, warnings: &[Warning]) -> Result<(), Error> {
-        let directive = planned.dockerfile.directives.check.as_deref();
-        let fails = directive
-            .and_then(|text| lint::CheckOptions::parse(text).ok())
-            .is_some_and(|options| options.error);
-        if !fails || warnings.is_empty() || self.dialect == Dialect::Classic {
-            return Ok(());
+        match violation(planned, warnings) {
+            Some(text) if self.dialect == Dialect::BuildKit => {
+                let text = format!("failed to solve: {text}");
+                Err(Error::new(ErrorKind::InvalidArgument, text).with_origin(Origin::Stream))
+            }
+            _ => Ok(()),
         }
-        let mut rules: Vec<&str> = warnings
-            .iter()
-            .map(|warning| warning.rule.as_str())
-            .collect();
-        rules.sort_unstable();
-        rules.dedup();
-        let text = format!(
-            "failed to solve: lint violation found for rules: {}",
-            rules.join(", ")
-        );
-        Err(Error::new(ErrorKind::InvalidArgument, text).with_origin(Origin::Stream))
     }
 
     fn solve(
@@ -312,7 +312,7 @@ impl Build<'_> {
             now: self.engine.now(),
             expect_cached: request.cache.expected,
             source_date_epoch: epoch,
-            rewrite_timestamps: request.rewrite_timestamps,
+            rewrite_timestamps: request.rewrites_timestamps(),
             keep_failed: request.on_fail != OnFail::Discard,
             force_rm: request.force_rm,
             ..SolveOptions::default()
@@ -346,8 +346,23 @@ impl Build<'_> {
     }
 }
 
-/// The findings of the rules, those of the text first.
-fn warnings(planned: &Planned) -> Vec<Warning> {
+/// What fails a build by `error=true` among the checks.
+fn violation(planned: &Planned, warnings: &[Warning]) -> Option<String> {
+    let directive = planned.dockerfile.directives.check.as_deref();
+    let options = directive.and_then(|text| lint::CheckOptions::parse(text).ok())?;
+    if !options.error || warnings.is_empty() {
+        return None;
+    }
+    let rules = warnings.iter().map(|warning| warning.rule.as_str());
+    let mut rules: Vec<&str> = rules.collect();
+    rules.sort_unstable();
+    rules.dedup();
+    let rules = rules.join(", ");
+    Some(format!("lint violation found for rules: {rules}"))
+}
+
+/// The findings of the rules, those of the text first. The answer to `--check` names the Dockerfile as it was typed.
+fn warnings(planned: &Planned, request: &BuildRequest) -> Vec<Warning> {
     let mut found = planned.dockerfile.warnings.clone();
     for warning in &planned.plan.warnings {
         if !found.contains(warning) {
@@ -358,13 +373,27 @@ fn warnings(planned: &Planned) -> Vec<Warning> {
         return Vec::new();
     }
     let text = &planned.opened.text;
-    let excerpts = Excerpts::new(&text.name, &text.bytes);
+    let typed = request.dockerfile.clone().filter(|path| path != "-");
+    let is_folder = request.context != "-" && !planned.opened.is_temporary();
+    let name = match typed {
+        _ if request.call != Call::Check => text.name.clone(),
+        Some(path) => path,
+        None if is_folder && request.dockerfile.is_none() => {
+            let path = Path::new(&request.context).join(&text.name);
+            let path: PathBuf = path.components().collect();
+            path.display().to_string()
+        }
+        None => text.name.clone(),
+    };
+    let excerpts = Excerpts::new(&name, &text.bytes);
     let points = Points::of(&text.bytes);
     let mut shown = 0_usize;
     let told = found.iter().map(|warning| {
         let mut excerpt = None;
         if shown < EXCERPTS_LIMIT {
             let point = points.find(warning.span, &warning.point);
+            // The answer to `--check` is docker's, letter by letter.
+            let point = point.filter(|_| request.call != Call::Check);
             excerpt = excerpts.lines(std::slice::from_ref(&warning.span), point);
             shown = shown.saturating_add(excerpt.as_ref().map_or(0, String::len));
         }

@@ -51,13 +51,13 @@ pub(super) fn finish(
     let records = export::known_records(build.engine, &solved.records)?;
     let mut products = Vec::with_capacity(solved.targets.len());
     for (number, target) in solved.targets.iter().enumerate() {
-        let mut product = product(build, &request, target)?;
+        let mut product = product(build, target)?;
         if let Some(id) = ids.get(number) {
             let images = build.store.images()?;
             product.parent = images.by_id(id).and_then(|entry| entry.parent.clone());
         }
         if request.squash {
-            super::squash::squash(build, target, &mut product)?;
+            super::squash::squash(build, target, &planned.images, &mut product)?;
         }
         if planned.plan.inline_cache || wants_inline(&request)? {
             export::inline_cache(&mut product, &records)?;
@@ -69,8 +69,9 @@ pub(super) fn finish(
         ..BuildResult::default()
     };
     let stdout = request.stdout.take();
+    let epoch = planned.plan.source_date_epoch.or(request.source_date_epoch);
     let exported = build.vertex(EXPORT, "exporting to image", || {
-        outputs(build, &request, &products, stdout)
+        outputs(build, &request, (&products, epoch), stdout)
     });
     let (exported, written) = match exported {
         Ok(exported) => exported,
@@ -92,28 +93,14 @@ fn failed_to_solve(build: &Build<'_>, error: Error) -> Error {
     error.with_message(text).with_origin(Origin::Stream)
 }
 
-fn product(
-    build: &Build<'_>,
-    request: &BuildRequest,
-    target: &SolvedTarget,
-) -> Result<Product, Error> {
-    let mut annotations = BTreeMap::new();
-    for (key, value) in &request.annotations {
-        let key = key.strip_prefix("manifest:").unwrap_or(key);
-        let is_for_other = ["index:", "manifest-descriptor:", "index-descriptor:"]
-            .iter()
-            .any(|kind| key.starts_with(kind));
-        if !is_for_other {
-            annotations.insert(key.to_owned(), value.clone());
-        }
-    }
+fn product(build: &Build<'_>, target: &SolvedTarget) -> Result<Product, Error> {
     Ok(Product {
         platform: target.platform.clone(),
         config: target.config.clone(),
         layers: target.layers.clone(),
         size: super::failure::size(build, &target.layers)?,
         parent: None,
-        annotations,
+        annotations: BTreeMap::new(),
     })
 }
 
@@ -131,7 +118,7 @@ fn wants_inline(request: &BuildRequest) -> Result<bool, Error> {
 fn outputs(
     build: &Build<'_>,
     request: &BuildRequest,
-    products: &[Product],
+    (products, epoch): (&[Product], Option<i64>),
     mut stdout: Option<Stdout>,
 ) -> Result<(Vec<Exported>, Vec<String>), Error> {
     let default = [Output::image()];
@@ -162,6 +149,8 @@ fn outputs(
             products,
             output,
             names: &request.tags,
+            annotations: &request.annotations,
+            epoch,
             directory: request.working_directory.clone(),
             stdout: stdout
                 .take_if(|_| output.uses_stdout())

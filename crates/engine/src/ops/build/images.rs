@@ -49,6 +49,16 @@ impl ResolvedImages {
         images.get(wanted).map(|image| image.id.clone())
     }
 
+    /// The image that has these layers and no more.
+    pub(super) fn id_with(&self, diff_ids: &[Digest]) -> Option<Digest> {
+        let images = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let has = |image: &&ResolvedImage| {
+            let layers = image.layers.iter().map(|layer| &layer.diff_id);
+            layers.eq(diff_ids)
+        };
+        images.values().find(has).map(|image| image.id.clone())
+    }
+
     /// What the planner knows.
     pub(super) fn bases(&self) -> BTreeMap<ImageWanted, BaseImage> {
         let images = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,6 @@
 //! What `build` asks for: every flag as a typed value.
 
-use crate::ops::export::Output;
+use crate::ops::export::{Annotation, Output};
 use lapstrake_container::Ulimit;
 use lapstrake_spec::{Platform, Reference};
 use std::collections::BTreeMap;
@@ -48,8 +48,8 @@ pub struct BuildRequest {
     pub build_args: Vec<(String, String)>,
     /// `--label`.
     pub labels: BTreeMap<String, String>,
-    /// `--annotation`, the key with its type prefix (`manifest:`, `index:` …) where one was given.
-    pub annotations: Vec<(String, String)>,
+    /// `--annotation`.
+    pub annotations: Vec<Annotation>,
     /// `--platform`; several make an index.
     pub platforms: Vec<Platform>,
     /// What is taken from the cache, and where from.
@@ -91,6 +91,14 @@ pub struct BuildRequest {
     pub metadata_file: Option<PathBuf>,
     /// Entitlements (`--allow`): `network.host`, `security.insecure`.
     pub allow: Vec<String>,
+}
+
+impl BuildRequest {
+    /// Whether files of new layers are set back: by the flag, or for an output that asks for it.
+    pub(super) fn rewrites_timestamps(&self) -> bool {
+        let mut forms = self.outputs.iter().filter_map(Output::form);
+        self.rewrite_timestamps || forms.any(|form| form.rewrites_timestamps)
+    }
 }
 
 /// What is taken from the cache, and where from.

@@ -5,6 +5,7 @@
 
 use super::driver::Build;
 use super::finish::step_error;
+use super::images::ResolvedImages;
 use super::remote::failed;
 use crate::error::Error;
 use crate::ops::export::Product;
@@ -12,7 +13,7 @@ use lapstrake_build::context::Scratch;
 use lapstrake_build::solve::SolvedTarget;
 use lapstrake_layer::DiffOptions;
 use lapstrake_snapshot::Layer;
-use lapstrake_spec::{History, MediaType, RootFs};
+use lapstrake_spec::{Digest, History, MediaType, RootFs};
 use lapstrake_sys::dir::{Dir, Kind};
 use lapstrake_sys::xattr;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, Timespec, Timestamps, Uid};
@@ -31,12 +32,14 @@ const DEPTH_LIMIT: usize = 1024;
 pub(super) fn squash(
     build: &Build<'_>,
     target: &SolvedTarget,
+    images: &ResolvedImages,
     product: &mut Product,
 ) -> Result<(), Error> {
     let new = target.layers.len().saturating_sub(target.inherited);
     if new < 2 {
         return Ok(());
     }
+    let comment = comment(target, images, product);
     let trees = target.trees().map_err(step_error)?;
     let scratch = Scratch::create(build.store).map_err(|error| failed("make a folder", error))?;
     let wrong = |error| failed("squash layers", error);
@@ -64,12 +67,23 @@ pub(super) fn squash(
     let diff_ids = layers.iter().map(|layer| layer.diff_id.clone());
     product.config.rootfs = RootFs::layers(diff_ids.collect());
     product.layers = layers;
-    history(build, product, target.inherited);
+    history(build, product, target.inherited, comment);
     Ok(())
 }
 
+/// Docker's words: which image was squashed, and onto which.
+fn comment(target: &SolvedTarget, images: &ResolvedImages, product: &Product) -> String {
+    let id = Digest::sha256(&product.config.to_bytes());
+    let base = target.layers.get(..target.inherited).unwrap_or_default();
+    let base: Vec<_> = base.iter().map(|layer| layer.diff_id.clone()).collect();
+    match images.id_with(&base).filter(|_| !base.is_empty()) {
+        Some(base) => format!("merge {id} to {base}"),
+        None => format!("create new from {id}"),
+    }
+}
+
 /// Steps keep their entries and lose their layers; one more has the layer, as in docker.
-fn history(build: &Build<'_>, product: &mut Product, inherited: usize) {
+fn history(build: &Build<'_>, product: &mut Product, inherited: usize, comment: String) {
     let mut seen = 0_usize;
     for entry in &mut product.config.history {
         if !entry.empty_layer {
@@ -84,7 +98,7 @@ fn history(build: &Build<'_>, product: &mut Product, inherited: usize) {
         .unwrap_or_else(|| build.engine.now().to_string());
     product.config.history.push(History {
         created: Some(now),
-        comment: "merge of the layers above".to_owned(),
+        comment,
         ..History::default()
     });
 }

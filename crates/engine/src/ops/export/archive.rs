@@ -1,7 +1,9 @@
 //! Products as OCI layouts and docker archives.
 
-use super::image::{assemble, exported, index};
-use super::{Destination, ExportRequest, Exported, LayerCompression, STDOUT, failed};
+use super::image::{Style, assemble, exported, index};
+use super::{
+    Destination, ExportRequest, Exported, ImageForm, LayerCompression, Output, STDOUT, failed,
+};
 use crate::Engine;
 use crate::error::Error;
 use crate::transfer::Family;
@@ -11,6 +13,9 @@ use lapstrake_spec::{Descriptor, Platform, Reference};
 use lapstrake_store::{Store, Unpack};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+
+/// When what is listed was made.
+const CREATED: &str = "org.opencontainers.image.created";
 
 /// The form of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,20 +34,29 @@ pub(super) async fn export(
     request: &mut ExportRequest<'_>,
     dest: &Destination,
     form: Form,
-    compression: LayerCompression,
 ) -> Result<Exported, Error> {
     let store = engine.store()?;
     let names = request.names()?;
+    let annotations = request.annotations()?;
+    let family = match request.output {
+        Output::Docker { .. } => Family::Docker,
+        _ => Family::Oci,
+    };
+    let style = Style::of(
+        request.output.form().unwrap_or(&ImageForm::default()),
+        (family, LayerCompression::Gzip),
+        &annotations,
+        request.products.len() > 1,
+    );
     let mut assembled = Vec::with_capacity(request.products.len());
     (request.notes)("exporting layers");
     for product in request.products {
-        let lease = request.lease;
-        assembled.push(assemble(store, product, Family::Oci, compression, lease)?);
+        assembled.push(assemble(store, product, style, request.lease)?);
     }
-    let (top, platforms) = match &*assembled {
+    let (mut top, platforms) = match &*assembled {
         [made] => (made.manifest.clone(), vec![None]),
         several => {
-            let top = index(store, request.products, several, request.lease)?;
+            let top = index(store, several, style, request.lease)?;
             let platforms = request
                 .products
                 .iter()
@@ -50,6 +64,13 @@ pub(super) async fn export(
             (top, platforms.map(Some).collect())
         }
     };
+    if let Some(created) = request
+        .products
+        .iter()
+        .find_map(|one| one.config.created.clone())
+    {
+        top.annotations.insert(CREATED.to_owned(), created);
+    }
     (request.notes)(&format!("exporting manifest {}", top.digest));
     let content = Content {
         store,
@@ -60,7 +81,8 @@ pub(super) async fn export(
     match (dest, form) {
         (Destination::Path(path), Form::Folder) => {
             let sink = LayoutSink::create(&request.path(path)).map_err(from_archive)?;
-            content.copy(&sink.trusting()).await?;
+            let sink = sink.trusting().listing(content.top.clone());
+            content.copy(&sink).await?;
         }
         (Destination::Path(path), _) => {
             let file = TarFile::create(&request.path(path))?;
@@ -96,7 +118,9 @@ impl Content<'_> {
             Form::Docker => TarFormat::Docker,
             Form::Oci | Form::Folder => TarFormat::Oci,
         };
-        let sink = TarSink::new(output, format).trusting();
+        let sink = TarSink::new(output, format)
+            .trusting()
+            .listing(self.top.clone());
         self.copy(&sink).await?;
         Ok(sink.finish().await?)
     }

@@ -246,6 +246,7 @@ impl Attributes<'_> {
         match self.text("compression") {
             None | Some("uncompressed") => Ok(LayerCompression::AsStored),
             Some("gzip") => Ok(LayerCompression::Gzip),
+            Some("zstd") => Ok(LayerCompression::Zstd),
             Some(other) => Err(refuse(format!(
                 "unsupported layer compression type: {other:?}"
             ))),
@@ -527,9 +528,10 @@ impl Blobs<'_> {
 
     fn export(&mut self, blob: &Descriptor) -> Result<Descriptor, Error> {
         let stored = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
-        let gzip = self.compression == LayerCompression::Gzip;
-        let made = if gzip && transfer::is_plain(&stored.media_type) {
-            self.store.compress_layer(&stored, self.lease)?
+        let wanted = self.compression.media_type();
+        let is_other = self.compression != LayerCompression::AsStored;
+        let made = if is_other && transfer::is_plain(&stored.media_type) {
+            self.store.recompress_layer(&stored, wanted, self.lease)?
         } else {
             stored
         };

@@ -1,6 +1,7 @@
 //! Products as images: documents in the store, entries of its index, and registries.
 
-use super::{ExportRequest, Exported, LayerCompression, Product};
+use super::annotation::{self, AnnotationPlace};
+use super::{Annotation, ExportRequest, Exported, ImageForm, LayerCompression, Product};
 use crate::Engine;
 use crate::error::{Error, ErrorKind, Origin};
 use crate::event::{Event, EventSink, Layers};
@@ -13,9 +14,48 @@ use std::collections::BTreeMap;
 
 /// Where an image goes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct To {
+pub(super) struct To<'a> {
     pub(super) push: bool,
     pub(super) store: bool,
+    pub(super) form: &'a ImageForm,
+}
+
+/// How documents are made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Style<'a> {
+    pub(super) family: Family,
+    pub(super) compression: LayerCompression,
+    pub(super) force: bool,
+    pub(super) annotations: &'a [&'a Annotation],
+    /// Whether there are several platforms.
+    pub(super) several: bool,
+}
+
+impl<'a> Style<'a> {
+    /// What a form asks for, and what is usual where it does not.
+    pub(super) fn of(
+        form: &ImageForm,
+        usual: (Family, LayerCompression),
+        annotations: &'a [&'a Annotation],
+        several: bool,
+    ) -> Self {
+        Self {
+            family: match form.oci_types {
+                Some(true) => Family::Oci,
+                Some(false) => Family::Docker,
+                None => usual.0,
+            },
+            compression: form.compression.unwrap_or(usual.1),
+            force: form.force_compression,
+            annotations,
+            several,
+        }
+    }
+
+    fn annotations(&self, place: AnnotationPlace, product: &Product) -> BTreeMap<String, String> {
+        let platform = self.several.then_some(&product.platform);
+        annotation::at(self.annotations, place, platform)
+    }
 }
 
 /// The documents of one product, in the store.
@@ -25,36 +65,52 @@ pub(super) struct Assembled {
     pub(super) config: Digest,
 }
 
-/// Writes configuration and manifest of a product.
+/// Writes configuration and manifest of a product. The descriptor has the platform and its annotations.
 pub(super) fn assemble(
     store: &Store,
     product: &Product,
-    family: Family,
-    compression: LayerCompression,
+    style: Style<'_>,
     lease: &Lease,
 ) -> Result<Assembled, Error> {
+    let family = style.family;
     let raw = transfer::config_bytes(&product.config)?;
     let config = put(store, family.config(), &raw, lease)?;
     let mut layers = Vec::with_capacity(product.layers.len());
     for layer in &product.layers {
         let blob = &layer.blob;
         let bare = Descriptor::new(blob.media_type.clone(), blob.digest.clone(), blob.size);
-        let gzip = compression == LayerCompression::Gzip && transfer::is_plain(&blob.media_type);
-        layers.push(if gzip {
-            store.compress_layer(&bare, lease)?
-        } else {
-            bare
-        });
+        layers.push(compressed(store, bare, style, lease)?);
     }
     let id = config.digest.clone();
     let mut manifest = transfer::manifest(family, config, layers);
     manifest.annotations.clone_from(&product.annotations);
+    let more = style.annotations(AnnotationPlace::Manifest, product);
+    manifest.annotations.extend(more);
     let raw = transfer::manifest_bytes(&manifest)?;
     let manifest = put(store, manifest.kind(), &raw, lease)?;
     Ok(Assembled {
-        manifest,
+        manifest: Descriptor {
+            platform: Some(product.platform.clone()),
+            annotations: style.annotations(AnnotationPlace::ManifestDescriptor, product),
+            ..manifest
+        },
         config: id,
     })
+}
+
+/// A layer in the wanted form.
+fn compressed(
+    store: &Store,
+    blob: Descriptor,
+    style: Style<'_>,
+    lease: &Lease,
+) -> Result<Descriptor, Error> {
+    let wanted = style.compression.media_type();
+    let is_free = style.force || transfer::is_plain(&blob.media_type);
+    if Family::Oci.layer(&blob.media_type) == wanted || !is_free {
+        return Ok(blob);
+    }
+    Ok(store.recompress_layer(&blob, wanted, lease)?)
 }
 
 /// Keeps a document.
@@ -72,37 +128,28 @@ pub(super) fn put(
 /// The index of several products, in the store.
 pub(super) fn index(
     store: &Store,
-    products: &[Product],
     assembled: &[Assembled],
+    style: Style<'_>,
     lease: &Lease,
 ) -> Result<Descriptor, Error> {
-    let entry = |(product, made): (&Product, &Assembled)| Descriptor {
-        platform: Some(product.platform.clone()),
-        ..made.manifest.clone()
+    let kind = match style.family {
+        Family::Docker => MediaType::DOCKER_MANIFEST_LIST,
+        Family::Oci => MediaType::OCI_INDEX,
     };
-    let entries = products.iter().zip(assembled).map(entry).collect();
-    let index = Index::new(MediaType::OCI_INDEX, entries);
-    put(store, MediaType::OCI_INDEX, &index.to_bytes(), lease)
-}
-
-/// The words that a product's base speaks; annotations are OCI's alone.
-fn family(product: &Product) -> Family {
-    let docker = product
-        .layers
-        .iter()
-        .any(|layer| layer.blob.media_type.is_docker());
-    if docker && product.annotations.is_empty() {
-        Family::Docker
-    } else {
-        Family::Oci
-    }
+    let entries = assembled.iter().map(|made| made.manifest.clone());
+    let mut index = Index::new(kind.clone(), entries.collect());
+    index.annotations = annotation::at(style.annotations, AnnotationPlace::Index, None);
+    Ok(Descriptor {
+        annotations: annotation::at(style.annotations, AnnotationPlace::IndexDescriptor, None),
+        ..put(store, kind, &index.to_bytes(), lease)?
+    })
 }
 
 /// Enters products in the store's index, and pushes them.
 pub(super) async fn export(
     engine: &Engine,
     request: &ExportRequest<'_>,
-    to: To,
+    to: To<'_>,
     events: &dyn EventSink,
 ) -> Result<Exported, Error> {
     let names = request.names()?;
@@ -129,16 +176,17 @@ pub(super) async fn export(
         LayerCompression::AsStored
     };
     let several = request.products.len() > 1;
+    let annotations = request.annotations()?;
+    let style = Style::of(
+        to.form,
+        (Family::Docker, compression),
+        &annotations,
+        several,
+    );
     (request.notes)("exporting layers");
     let mut assembled = Vec::with_capacity(request.products.len());
     for product in request.products {
-        let family = if several {
-            Family::Oci
-        } else {
-            family(product)
-        };
-        let made = assemble(engine.store()?, product, family, compression, request.lease)?;
-        assembled.push(made);
+        assembled.push(assemble(engine.store()?, product, style, request.lease)?);
     }
     if let ([product], [made], true) = (request.products, &*assembled, to.store) {
         (request.notes)(&format!("writing image {}", made.config));
@@ -149,7 +197,7 @@ pub(super) async fn export(
     }
     let top = match &*assembled {
         [made] => made.manifest.clone(),
-        several => index(engine.store()?, request.products, several, request.lease)?,
+        several => index(engine.store()?, several, style, request.lease)?,
     };
     if to.push {
         for name in &names {
@@ -193,8 +241,14 @@ fn record(
     names: &[Reference],
 ) -> Result<(), Error> {
     let now = engine.now().to_string();
+    let manifest = &made.manifest;
+    let manifest = Descriptor::new(
+        manifest.media_type.clone(),
+        manifest.digest.clone(),
+        manifest.size,
+    );
     let entry = |name: Option<Reference>| Entry {
-        manifest: made.manifest.clone(),
+        manifest: manifest.clone(),
         id: made.config.clone(),
         name,
         repo_digests: Vec::new(),

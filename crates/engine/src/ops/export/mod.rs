@@ -7,6 +7,7 @@
 //! [`export_cache`] writes what a build knows of its steps to a place that other hosts can read, and
 //! [`import_cache`] reads it there (`--cache-to`, `--cache-from`).
 
+mod annotation;
 mod archive;
 mod cache;
 mod image;
@@ -15,6 +16,7 @@ mod open;
 mod output;
 mod tree;
 
+pub use annotation::{Annotation, AnnotationPlace, parse_annotation};
 pub(in crate::ops) use cache::manifest_for;
 pub use cache::{
     CacheMode, CacheSource, CacheTarget, ImportedCache, export_cache, import_cache, inline_cache,
@@ -23,7 +25,7 @@ pub use cache::{
 pub use metadata::{build_metadata, write_iidfile, write_metadata};
 pub use open::{ArchiveInput, open_archive};
 pub(in crate::ops) use open::{PAGE_BYTES, told_of_page};
-pub use output::{Destination, LayerCompression, Output, parse_output, parse_outputs};
+pub use output::{Destination, ImageForm, LayerCompression, Output, parse_output, parse_outputs};
 
 pub(super) use tree::merged_tar;
 
@@ -50,7 +52,7 @@ pub struct Product {
     pub size: u64,
     /// The image that it was built on, as far as the store knows it.
     pub parent: Option<Digest>,
-    /// Annotations of the manifest; with any, the manifest is OCI's.
+    /// Annotations of the manifest that the build itself makes.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -62,6 +64,10 @@ pub struct ExportRequest<'a> {
     pub output: &'a Output,
     /// The names of `-t`.
     pub names: &'a [Reference],
+    /// The annotations of the command line.
+    pub annotations: &'a [Annotation],
+    /// `SOURCE_DATE_EPOCH`: the time of all files in a folder or a tar.
+    pub epoch: Option<i64>,
     /// What relative paths start from.
     pub directory: PathBuf,
     /// Standard output, for an output that goes there.
@@ -82,15 +88,22 @@ impl std::fmt::Debug for ExportRequest<'_> {
 }
 
 impl ExportRequest<'_> {
-    /// The names that the result gets: the output's own, else those of `-t`.
+    /// The names that the result gets: those of `-t`, else the output's own.
     fn names(&self) -> Result<Vec<Reference>, Error> {
-        let own = self.output.names();
-        if own.is_empty() {
+        if !self.names.is_empty() {
             return Ok(self.names.iter().map(Reference::or_latest).collect());
         }
-        own.iter()
-            .map(|name| Ok(lookup::parse(name)?.or_latest()))
+        let own = self.output.names().iter();
+        own.map(|name| Ok(lookup::parse(name)?.or_latest()))
             .collect()
+    }
+
+    /// The annotations of the command line and of the output.
+    fn annotations(&self) -> Result<Vec<&Annotation>, Error> {
+        let own = self.output.form().map(|form| &form.annotations);
+        let all: Vec<_> = own.into_iter().flatten().chain(self.annotations).collect();
+        annotation::check(&all, self.products.len() > 1)?;
+        Ok(all)
     }
 
     fn path(&self, path: &std::path::Path) -> PathBuf {
@@ -126,58 +139,61 @@ pub async fn export(
     mut request: ExportRequest<'_>,
     events: &dyn EventSink,
 ) -> Result<Exported, Error> {
-    match request.output {
-        Output::Image { push, store, .. } => {
+    let output = request.output;
+    match output {
+        Output::Image {
+            push, store, form, ..
+        } => {
             let (push, store) = (*push, *store);
-            image::export(engine, &request, image::To { push, store }, events).await
+            let to = image::To { push, store, form };
+            image::export(engine, &request, to, events).await
         }
-        Output::Registry { .. } => {
+        Output::Registry { form, .. } => {
             let to = image::To {
                 push: true,
                 store: true,
+                form,
             };
             image::export(engine, &request, to, events).await
         }
-        Output::Docker { dest: None, .. } => {
+        Output::Docker {
+            dest: None, form, ..
+        } => {
             let to = image::To {
                 push: false,
                 store: true,
+                form,
             };
             image::export(engine, &request, to, events).await
         }
         Output::Docker {
             dest: Some(dest),
             tar,
-            compression,
             ..
         } => {
             let form = match tar {
                 true => archive::Form::Docker,
                 false => archive::Form::Folder,
             };
-            archive::export(engine, &mut request, dest, form, *compression).await
+            archive::export(engine, &mut request, dest, form).await
         }
-        Output::Oci {
-            dest,
-            tar,
-            compression,
-            ..
-        } => {
+        Output::Oci { dest, tar, .. } => {
             let form = match tar {
                 true => archive::Form::Oci,
                 false => archive::Form::Folder,
             };
-            archive::export(engine, &mut request, dest, form, *compression).await
+            archive::export(engine, &mut request, dest, form).await
         }
-        Output::Local { dest } => {
+        Output::Local { dest, split } => {
             let dest = request.path(dest);
-            tree::to_folder(engine, &request, &dest).await?;
+            tree::to_folder(engine, &request, &dest, *split).await?;
             Ok(Exported::default())
         }
         Output::Tar { dest } => {
             tree::to_tar(engine, &mut request, dest).await?;
             Ok(Exported::default())
         }
+        Output::Nothing => Ok(Exported::default()),
     }
 }
 

@@ -3,7 +3,9 @@
 //! The form is docker's: fields of a CSV record, `type=local,dest=out`. A value without `=` is a
 //! directory to write to; `-` is a tar on standard output.
 
+use super::annotation::{self, Annotation};
 use crate::error::{Error, ErrorKind, Origin};
+use lapstrake_spec::MediaType;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -28,6 +30,34 @@ pub enum LayerCompression {
     AsStored,
     /// Plain tars become gzip.
     Gzip,
+    /// Plain tars become zstd.
+    Zstd,
+}
+
+impl LayerCompression {
+    /// The type of a layer that has it, in OCI's words.
+    pub(super) fn media_type(self) -> MediaType {
+        match self {
+            Self::AsStored => MediaType::OCI_LAYER_TAR,
+            Self::Gzip => MediaType::OCI_LAYER_GZIP,
+            Self::Zstd => MediaType::OCI_LAYER_ZSTD,
+        }
+    }
+}
+
+/// How an image is worded and packed: the fields of `-o` that the outputs of images share.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageForm {
+    /// How layers are compressed; none: as is usual where it goes.
+    pub compression: Option<LayerCompression>,
+    /// Layers that are compressed in another way are compressed anew, those of the base image too.
+    pub force_compression: bool,
+    /// OCI's media types (`oci-mediatypes=true`) or docker's; none: as is usual where it goes.
+    pub oci_types: Option<bool>,
+    /// What annotations it has, besides those of the command line.
+    pub annotations: Vec<Annotation>,
+    /// `rewrite-timestamp=true`: like `--rewrite-timestamps`.
+    pub rewrites_timestamps: bool,
 }
 
 /// One output of a build.
@@ -35,17 +65,21 @@ pub enum LayerCompression {
 pub enum Output {
     /// The image store (`type=image`, and what a build without `-o` does).
     Image {
-        /// Names instead of those of `-t`.
+        /// Names where there is no `-t`.
         names: Vec<String>,
         /// Whether the names are pushed as well.
         push: bool,
         /// Whether the image is kept in the store. A push needs it there while it runs.
         store: bool,
+        /// How it looks.
+        form: ImageForm,
     },
     /// The merged tree in a folder.
     Local {
         /// The folder; made when missing.
         dest: PathBuf,
+        /// Each platform into a folder of its own; none: when there are several.
+        split: Option<bool>,
     },
     /// The merged tree as a tar.
     Tar {
@@ -58,10 +92,10 @@ pub enum Output {
         dest: Destination,
         /// A tar of the layout, else a folder.
         tar: bool,
-        /// Names instead of those of `-t`.
+        /// Names where there is no `-t`.
         names: Vec<String>,
-        /// How layers are compressed.
-        compression: LayerCompression,
+        /// How it looks.
+        form: ImageForm,
     },
     /// What `docker load` reads; without a destination the image store.
     Docker {
@@ -69,16 +103,20 @@ pub enum Output {
         dest: Option<Destination>,
         /// A tar, else a folder.
         tar: bool,
-        /// Names instead of those of `-t`.
+        /// Names where there is no `-t`.
         names: Vec<String>,
-        /// How layers are compressed.
-        compression: LayerCompression,
+        /// How it looks.
+        form: ImageForm,
     },
     /// A registry (`type=registry`: an image that is pushed).
     Registry {
-        /// Names instead of those of `-t`.
+        /// Names where there is no `-t`.
         names: Vec<String>,
+        /// How it looks.
+        form: ImageForm,
     },
+    /// Nothing: the steps are in the cache then (`type=cacheonly`).
+    Nothing,
 }
 
 impl Output {
@@ -88,6 +126,7 @@ impl Output {
             names: Vec::new(),
             push: false,
             store: true,
+            form: ImageForm::default(),
         }
     }
 
@@ -96,23 +135,36 @@ impl Output {
         match self {
             Self::Tar { dest } | Self::Oci { dest, .. } => *dest == Destination::Stdout,
             Self::Docker { dest, .. } => *dest == Some(Destination::Stdout),
-            Self::Image { .. } | Self::Local { .. } | Self::Registry { .. } => false,
+            Self::Image { .. } | Self::Local { .. } | Self::Registry { .. } | Self::Nothing => {
+                false
+            }
         }
     }
 
     /// Whether an image is made, so that there is an image id.
     pub fn makes_image(&self) -> bool {
-        !matches!(self, Self::Local { .. } | Self::Tar { .. })
+        self.form().is_some()
     }
 
-    /// The names that it gives instead of those of `-t`.
+    /// How its image looks; none when it makes none.
+    pub fn form(&self) -> Option<&ImageForm> {
+        match self {
+            Self::Image { form, .. }
+            | Self::Oci { form, .. }
+            | Self::Docker { form, .. }
+            | Self::Registry { form, .. } => Some(form),
+            Self::Local { .. } | Self::Tar { .. } | Self::Nothing => None,
+        }
+    }
+
+    /// The names that it gives where there is no `-t`.
     pub fn names(&self) -> &[String] {
         match self {
             Self::Image { names, .. }
             | Self::Oci { names, .. }
             | Self::Docker { names, .. }
-            | Self::Registry { names } => names,
-            Self::Local { .. } | Self::Tar { .. } => &[],
+            | Self::Registry { names, .. } => names,
+            Self::Local { .. } | Self::Tar { .. } | Self::Nothing => &[],
         }
     }
 }
@@ -137,7 +189,7 @@ pub fn parse_outputs(values: &[String], push: bool, load: bool) -> Result<Vec<Ou
             dest: None,
             tar: true,
             names: Vec::new(),
-            compression: LayerCompression::AsStored,
+            form: ImageForm::default(),
         });
     }
     let stdout = outputs.iter().filter(|output| output.uses_stdout()).count();
@@ -160,11 +212,15 @@ fn add_push(outputs: &mut Vec<Output>) {
             Output::Local { .. }
             | Output::Tar { .. }
             | Output::Oci { .. }
+            | Output::Nothing
             | Output::Docker { .. } => {}
         }
     }
     if !found {
-        outputs.push(Output::Registry { names: Vec::new() });
+        outputs.push(Output::Registry {
+            names: Vec::new(),
+            form: ImageForm::default(),
+        });
     }
 }
 
@@ -173,7 +229,7 @@ fn is_load(output: &Output) -> bool {
         || matches!(output, Output::Image { store: true, .. })
 }
 
-fn refuse(text: impl Into<String>) -> Error {
+pub(super) fn refuse(text: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidArgument, text).with_origin(Origin::Client)
 }
 
@@ -193,6 +249,7 @@ pub fn parse_output(value: &str) -> Result<Output, Error> {
             },
             path => Output::Local {
                 dest: PathBuf::from(path),
+                split: None,
             },
         });
     }
@@ -220,7 +277,10 @@ impl Attributes {
     fn output(mut self, kind: &str) -> Result<Output, Error> {
         let output = match kind {
             "local" => match self.destination() {
-                Some(Destination::Path(dest)) => Output::Local { dest },
+                Some(Destination::Path(dest)) => Output::Local {
+                    dest,
+                    split: self.choice("platform-split")?,
+                },
                 Some(Destination::Stdout) => {
                     return Err(refuse("dest cannot be stdout for local exporter"));
                 }
@@ -235,13 +295,16 @@ impl Attributes {
                 names: self.names(),
                 push: self.flag("push", false)?,
                 store: self.flag("store", true)?,
+                form: self.form()?,
             },
             "registry" => {
                 self.flag("push", true)?;
                 Output::Registry {
                     names: self.names(),
+                    form: self.form()?,
                 }
             }
+            "cacheonly" => Output::Nothing,
             other => {
                 return Err(refuse(format!("exporter {other:?} could not be found"))
                     .with_hint("known are local, tar, oci, docker, image and registry"));
@@ -264,7 +327,7 @@ impl Attributes {
             dest,
             tar,
             names: self.names(),
-            compression: self.compression()?,
+            form: self.form()?,
         })
     }
 
@@ -278,7 +341,7 @@ impl Attributes {
             dest,
             tar,
             names: self.names(),
-            compression: self.compression()?,
+            form: self.form()?,
         })
     }
 
@@ -302,41 +365,63 @@ impl Attributes {
     }
 
     fn flag(&mut self, key: &str, absent: bool) -> Result<bool, Error> {
+        Ok(self.choice(key)?.unwrap_or(absent))
+    }
+
+    fn choice(&mut self, key: &str) -> Result<Option<bool>, Error> {
         let Some(text) = self.take(key) else {
-            return Ok(absent);
+            return Ok(None);
         };
-        parse_bool(&text).ok_or_else(|| {
+        let value = parse_bool(&text).ok_or_else(|| {
             refuse(format!(
                 "non-bool value specified for {key}: strconv.ParseBool: parsing {text:?}: invalid syntax"
             ))
+        })?;
+        Ok(Some(value))
+    }
+
+    fn form(&mut self) -> Result<ImageForm, Error> {
+        Ok(ImageForm {
+            compression: self.compression()?,
+            force_compression: self.flag("force-compression", false)?,
+            oci_types: self.choice("oci-mediatypes")?,
+            annotations: self.annotations()?,
+            rewrites_timestamps: self.flag("rewrite-timestamp", false)?,
         })
     }
 
-    fn compression(&mut self) -> Result<LayerCompression, Error> {
-        self.flag("force-compression", false)?;
+    fn compression(&mut self) -> Result<Option<LayerCompression>, Error> {
         self.take("compression-level");
         match self.take("compression").as_deref() {
-            None | Some("uncompressed") => Ok(LayerCompression::AsStored),
-            Some("gzip") => Ok(LayerCompression::Gzip),
-            Some(other @ ("zstd" | "estargz")) => Err(refuse(format!(
-                "compression {other} is not supported for outputs"
-            ))
-            .with_hint("use compression=gzip or compression=uncompressed")),
+            None => Ok(None),
+            Some("uncompressed") => Ok(Some(LayerCompression::AsStored)),
+            Some("gzip") => Ok(Some(LayerCompression::Gzip)),
+            Some("zstd") => Ok(Some(LayerCompression::Zstd)),
+            Some("estargz") => Err(refuse("compression estargz is not supported for outputs")
+                .with_hint("use compression=gzip, compression=zstd or compression=uncompressed")),
             Some(other) => Err(refuse(format!("unsupported compression type {other}"))),
         }
     }
 
+    fn annotations(&mut self) -> Result<Vec<Annotation>, Error> {
+        let mut found = Vec::new();
+        for (key, value) in &self.0 {
+            found.extend(annotation::of_field(key, value)?);
+        }
+        self.0
+            .retain(|key, _| !(key.starts_with("annotation") && key.contains('.')));
+        Ok(found)
+    }
+
     /// Takes the fields that change nothing here, and refuses those that nobody knows.
     fn finish(mut self, kind: &str) -> Result<(), Error> {
-        const WITHOUT_EFFECT: [&str; 12] = [
-            "oci-mediatypes",
+        const WITHOUT_EFFECT: [&str; 10] = [
             "oci-artifact",
             "unpack",
             "dangling-name-prefix",
             "name-canonical",
             "push-by-digest",
             "registry.insecure",
-            "rewrite-timestamp",
             "platform-split",
             "attestation-prefix",
             "context",
@@ -347,7 +432,6 @@ impl Attributes {
         }
         match self.0.keys().next() {
             None => Ok(()),
-            Some(key) if key.starts_with("annotation") => Ok(()),
             Some(key) => Err(refuse(format!(
                 "unknown attribute {key:?} of output {kind}"
             ))),

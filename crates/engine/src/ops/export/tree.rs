@@ -1,8 +1,8 @@
 //! The merged tree of a product, in a folder or as a tar.
 //!
-//! Nothing is mounted: the layers' trees are read as an overlay would show them. Owners, modes, times,
-//! hard links and extended attributes are kept; in a folder only root can keep owners, and whatever the
-//! folder's file system does not take is left out.
+//! Nothing is mounted: the layers' trees are read as an overlay would show them. Modes, times, hard links and
+//! extended attributes are kept, and in a tar owners; what lies in a folder belongs to whoever built it. Whatever the
+//! folder's file system does not take is left out. `SOURCE_DATE_EPOCH` is the time of everything.
 
 use super::archive::TarFile;
 use super::{Destination, ExportRequest, Product, failed};
@@ -49,25 +49,41 @@ trait Target {
     fn special(&mut self, path: &[u8], stat: &Stat) -> io::Result<()>;
 }
 
-/// Writes each product into a folder; of several, each into one of its own: `linux_amd64`.
+/// Writes each product into a folder; of several, or with `split`, each into one of its own: `linux_amd64`.
 pub(super) async fn to_folder(
     engine: &Engine,
     request: &ExportRequest<'_>,
     dest: &Path,
+    split: Option<bool>,
 ) -> Result<(), Error> {
     let store = engine.store()?;
+    let several = request.products.len() > 1;
+    if several && split == Some(false) {
+        let text = "several platforms in one folder are not supported";
+        return Err(Error::new(ErrorKind::Unsupported, text)
+            .with_hint("without `platform-split=false` each gets a folder of its own"));
+    }
+    let is_split = split.unwrap_or(several);
+    let epoch = request.epoch;
     (request.notes)("copying files");
     for product in request.products {
-        let place = match request.products.len() {
-            1 => dest.to_owned(),
-            _ => dest.join(folder_name(&product.platform)),
+        let place = match is_split {
+            false => dest.to_owned(),
+            true => dest.join(folder_name(&product.platform)),
         };
         std::fs::create_dir_all(&place).map_err(failed(format!("mkdir {}", place.display())))?;
         let trees = trees(store, product)?;
         let work = tokio::task::spawn_blocking(move || {
             let mut folder = folder::Folder::open(&place)
                 .map_err(failed(format!("open {}", place.display())))?;
-            Walk::of(&trees, Vec::new(), &mut folder)
+            Walk::of(&trees, Vec::new(), (&mut folder, epoch))?;
+            // A folder that no image has is as old as can be.
+            match is_split {
+                true => folder
+                    .set_time(epoch.unwrap_or_default())
+                    .map_err(failed("utimens")),
+                false => Ok(()),
+            }
         });
         work.await.map_err(Error::internal)??;
     }
@@ -83,6 +99,7 @@ pub(super) async fn to_tar(
     let store = engine.store()?;
     (request.notes)("sending tarball");
     let several = request.products.len() > 1;
+    let epoch = request.epoch;
     let mut parts = Vec::with_capacity(request.products.len());
     for product in request.products {
         let folder = several.then(|| folder_name(&product.platform));
@@ -94,13 +111,13 @@ pub(super) async fn to_tar(
     match dest {
         Destination::Stdout => {
             let out = request.take_stdout()?;
-            let work = tokio::task::spawn_blocking(move || write_tar(&parts, out));
+            let work = tokio::task::spawn_blocking(move || write_tar(&parts, out, epoch));
             work.await.map_err(Error::internal)?
         }
         Destination::Path(path) => {
             let file = TarFile::create(&request.path(path))?;
             let out = file.file.try_clone().map_err(failed("dup"))?;
-            let work = tokio::task::spawn_blocking(move || write_tar(&parts, out));
+            let work = tokio::task::spawn_blocking(move || write_tar(&parts, out, epoch));
             work.await.map_err(Error::internal)??;
             file.keep()
         }
@@ -109,16 +126,21 @@ pub(super) async fn to_tar(
 
 /// Writes one merged tree, the top one of its trees first, as a tar.
 pub(in crate::ops) fn merged_tar(trees: Vec<PathBuf>, out: impl Write) -> Result<(), Error> {
-    write_tar(&[(Vec::new(), trees)], out)
+    write_tar(&[(Vec::new(), trees)], out, None)
 }
 
-fn write_tar(parts: &[(Vec<u8>, Vec<PathBuf>)], out: impl Write) -> Result<(), Error> {
+fn write_tar(
+    parts: &[(Vec<u8>, Vec<PathBuf>)],
+    out: impl Write,
+    epoch: Option<i64>,
+) -> Result<(), Error> {
     let mut tar = tar::Tar::new(out);
     for (folder, trees) in parts {
         if !folder.is_empty() {
-            tar.folder(folder).map_err(failed("write tar"))?;
+            tar.folder(folder, epoch.unwrap_or_default())
+                .map_err(failed("write tar"))?;
         }
-        Walk::of(trees, folder.clone(), &mut tar)?;
+        Walk::of(trees, folder.clone(), (&mut tar, epoch))?;
     }
     tar.finish().map_err(failed("write tar"))
 }
@@ -152,6 +174,8 @@ fn trees(store: &Store, product: &Product) -> Result<Vec<PathBuf>, Error> {
 /// One way through a merged tree.
 struct Walk<'a, T> {
     target: &'a mut T,
+    /// The time of everything.
+    epoch: Option<i64>,
     path: Vec<u8>,
     depth: usize,
     /// First paths of files that have several, by device and inode.
@@ -160,9 +184,14 @@ struct Walk<'a, T> {
 
 impl<'a, T: Target> Walk<'a, T> {
     /// Takes a tree to a target, below `prefix`.
-    fn of(trees: &[PathBuf], prefix: Vec<u8>, target: &'a mut T) -> Result<(), Error> {
+    fn of(
+        trees: &[PathBuf],
+        prefix: Vec<u8>,
+        (target, epoch): (&'a mut T, Option<i64>),
+    ) -> Result<(), Error> {
         let mut walk = Self {
             target,
+            epoch,
             path: prefix,
             depth: 0,
             links: BTreeMap::new(),
@@ -197,7 +226,8 @@ impl<'a, T: Target> Walk<'a, T> {
 
     fn item(&mut self, item: Item) -> io::Result<()> {
         match item {
-            Item::Directory(directory, stat) => {
+            Item::Directory(directory, mut stat) => {
+                self.set_time(&mut stat);
                 let attributes = attributes::read(directory.top()?)?;
                 self.target.enter(&self.path, &stat, attributes)?;
                 self.content(&directory)?;
@@ -207,9 +237,18 @@ impl<'a, T: Target> Walk<'a, T> {
         }
     }
 
+    fn set_time(&self, stat: &mut Stat) {
+        if let Some(epoch) = self.epoch {
+            stat.st_mtime = epoch;
+            stat.st_mtime_nsec = 0;
+        }
+    }
+
     fn other(&mut self, place: &Place) -> io::Result<()> {
         use rustix::fs::FileType;
-        let stat = &place.stat;
+        let mut stat = place.stat;
+        self.set_time(&mut stat);
+        let stat = &stat;
         let kind = FileType::from_raw_mode(stat.st_mode);
         // A socket without its program is nothing.
         if kind == FileType::Socket {

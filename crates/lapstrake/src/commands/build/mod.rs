@@ -156,6 +156,7 @@ fn report(invocation: &Invocation<'_>, face: Face, result: &BuildResult) -> u8 {
 fn answered(invocation: &Invocation<'_>, found: &Answer, result: &BuildResult) -> u8 {
     invocation.output.print(&answer(found, result));
     if let Some(error) = &found.error {
+        invocation.output.print("\n");
         invocation.output.err_line(&format!("ERROR: {error}"));
     }
     let is_check = found.call == ops::Call::Check;

@@ -2,16 +2,14 @@
 
 use super::super::run_flags::{extra_host, ulimit};
 use super::face::Face;
-use super::words::{
-    annotation, build_argument, cache_locations, label, named_context, secret, ssh,
-};
+use super::words::{build_argument, cache_locations, label, named_context, secret, ssh};
 use crate::args::{Matches, go_quote, parse_bytes};
 use crate::cli::Invocation;
 use crate::env::Environment;
 use crate::failure::Failure;
 use lapstrake_engine::container::Ulimit;
 use lapstrake_engine::ops::{
-    self, BuildRequest, CacheOptions, Call, Dialect, OnFail, RunOptions, Stdin, Stdout,
+    self, Annotation, BuildRequest, CacheOptions, Call, Dialect, OnFail, RunOptions, Stdin, Stdout,
 };
 use lapstrake_engine::spec::{Platform, Reference};
 use std::path::{Path, PathBuf};
@@ -36,7 +34,7 @@ pub(super) fn request(invocation: &Invocation<'_>, face: Face) -> Result<BuildRe
             .filter_map(|value| build_argument(&value, lookup))
             .collect(),
         labels: each("label").map(|value| label(&value)).collect(),
-        annotations: collect(each("annotation").map(|value| annotation(&value)))?,
+        annotations: annotations(matches)?,
         platforms: platforms(matches)?,
         cache: cache(matches)?,
         pull: matches.is("pull"),
@@ -73,6 +71,14 @@ fn collect<T, C: FromIterator<T>>(
     values.collect::<Result<C, String>>().map_err(Failure::new)
 }
 
+fn annotations(matches: &Matches) -> Result<Vec<Annotation>, Failure> {
+    let mut found = Vec::new();
+    for value in matches.list("annotation") {
+        found.extend(ops::parse_annotation(&value)?);
+    }
+    Ok(found)
+}
+
 /// The names; the two builders refuse a bad one in different words.
 fn tags(matches: &Matches, face: Face) -> Result<Vec<Reference>, Failure> {
     let tags = matches.list("tag").into_iter().map(|name| {
@@ -100,7 +106,9 @@ fn platforms(matches: &Matches) -> Result<Vec<Platform>, Failure> {
     words
         .map(|word| match word {
             "local" => Ok(Platform::host()),
-            _ => Platform::parse(word).map_err(|error| Failure::new(error.to_string())),
+            _ => Platform::parse(word)
+                .map(|platform| platform.normalized())
+                .map_err(|error| Failure::new(error.to_string())),
         })
         .collect()
 }

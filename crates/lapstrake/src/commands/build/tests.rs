@@ -1,6 +1,4 @@
-use super::words::{
-    annotation, build_argument, cache_locations, fields, named_context, secret, ssh,
-};
+use super::words::{build_argument, cache_locations, fields, named_context, secret, ssh};
 use super::*;
 use crate::args::{Matches, parse};
 use lapstrake_engine::ops::{SecretSource, SshSource};
@@ -213,11 +211,6 @@ fn pairs_of_names_and_values() {
     assert_eq!(build_argument("A=b=c", &lookup), Some(pair("A", "b=c")));
     assert_eq!(build_argument("SET", &lookup), Some(pair("SET", "1")));
     assert_eq!(build_argument("UNSET", &lookup), None);
-    assert_eq!(annotation("index:a=b"), Ok(pair("index:a", "b")));
-    assert_eq!(
-        annotation("a"),
-        Err("invalid annotation \"a\", expected key=value".to_owned())
-    );
     assert_eq!(named_context("x=../y"), Ok(pair("x", "../y")));
     assert_eq!(
         named_context("x"),

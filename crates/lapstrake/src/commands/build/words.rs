@@ -155,15 +155,6 @@ pub(super) fn label(value: &str) -> (String, String) {
     (key.to_owned(), text.to_owned())
 }
 
-/// `--annotation [TYPE:]KEY=VALUE`.
-pub(super) fn annotation(value: &str) -> Result<(String, String), String> {
-    value
-        .split_once('=')
-        .filter(|(key, _)| !key.is_empty())
-        .map(|(key, text)| (key.to_owned(), text.to_owned()))
-        .ok_or_else(|| format!("invalid annotation {}, expected key=value", go_quote(value)))
-}
-
 /// `--build-context NAME=SOURCE`.
 pub(super) fn named_context(value: &str) -> Result<(String, String), String> {
     value

@@ -614,7 +614,7 @@ fn findings_are_listed() {
         "Check complete, no warnings found.\n"
     );
     expect![[r#"
-        Check complete, one warning has been found!
+        Check complete, 1 warning has been found!
 
         WARNING: A - https://docs.docker.com/go/dockerfile/rule/x/
         what was found

@@ -62,7 +62,7 @@ fn short(warning: &Warning) -> String {
 pub(super) fn check(warnings: &[Warning]) -> String {
     let mut out = match warnings.len() {
         0 => "Check complete, no warnings found.\n".to_owned(),
-        1 => "Check complete, one warning has been found!\n".to_owned(),
+        1 => "Check complete, 1 warning has been found!\n".to_owned(),
         count => format!("Check complete, {count} warnings have been found!\n"),
     };
     for warning in warnings {

@@ -11,7 +11,7 @@ fn oci(dest: Destination, tar: bool) -> Output {
         dest,
         tar,
         names: Vec::new(),
-        compression: LayerCompression::AsStored,
+        form: ImageForm::default(),
     }
 }
 
@@ -20,7 +20,7 @@ fn docker(dest: Option<Destination>) -> Output {
         dest,
         tar: true,
         names: Vec::new(),
-        compression: LayerCompression::AsStored,
+        form: ImageForm::default(),
     }
 }
 
@@ -28,11 +28,13 @@ fn docker(dest: Option<Destination>) -> Output {
 fn values_are_understood() {
     let local = |dest: &str| Output::Local {
         dest: PathBuf::from(dest),
+        split: None,
     };
     let image = |names: &[&str], push, store| Output::Image {
         names: names.iter().map(|name| (*name).to_owned()).collect(),
         push,
         store,
+        form: ImageForm::default(),
     };
     let rows = [
         ("out", local("out")),
@@ -83,12 +85,38 @@ fn values_are_understood() {
             "type=registry,name=a",
             Output::Registry {
                 names: vec!["a".to_owned()],
+                form: ImageForm::default(),
+            },
+        ),
+        ("type=cacheonly", Output::Nothing),
+        (
+            "type=local,dest=out,platform-split=true",
+            Output::Local {
+                dest: PathBuf::from("out"),
+                split: Some(true),
             },
         ),
     ];
     for (value, expected) in rows {
         assert_eq!(parse_output(value).unwrap(), expected, "{value}");
     }
+}
+
+#[test]
+fn images_are_shaped_by_fields() {
+    let value = "type=image,compression=zstd,compression-level=9,force-compression=true,oci-mediatypes=1,\
+                 rewrite-timestamp=true,annotation-index.a=b,annotation[linux/arm64].c=d";
+    let output = parse_output(value).unwrap();
+    let form = output.form().unwrap();
+    let found = (form.compression, form.force_compression, form.oci_types);
+    assert_eq!(found, (Some(LayerCompression::Zstd), true, Some(true)));
+    assert!(form.rewrites_timestamps);
+    let keys: Vec<_> = form
+        .annotations
+        .iter()
+        .map(|one| one.key.as_str())
+        .collect();
+    assert_eq!(keys, ["a", "c"]);
 }
 
 #[test]
@@ -117,6 +145,10 @@ fn nonsense_is_refused_in_dockers_words() {
             "unsupported compression type rar",
         ),
         (
+            "type=oci,annotation-top.a=b",
+            "unknown annotation type \"top\"",
+        ),
+        (
             "type=tar,colour=red",
             "unknown attribute \"colour\" of output tar",
         ),
@@ -142,7 +174,10 @@ fn push_and_load_join_the_outputs() {
     };
     assert_eq!(parse(&[], false, false).unwrap(), []);
     assert_eq!(parse(&[], false, true).unwrap(), [docker(None)]);
-    let pushed = Output::Registry { names: Vec::new() };
+    let pushed = Output::Registry {
+        names: Vec::new(),
+        form: ImageForm::default(),
+    };
     assert_eq!(parse(&[], true, false).unwrap(), [pushed]);
     let stored = parse(&["type=image"], true, false).unwrap();
     assert!(matches!(&*stored, [Output::Image { push: true, .. }]));

@@ -18,8 +18,9 @@ pub(super) struct Folder {
     root: OwnedFd,
     /// The folders that are open, with what they get when they are left.
     open: Vec<(OwnedFd, Stat)>,
-    /// Only root can give files away.
-    owners: bool,
+    /// Who gets everything: whoever runs this. None when that is not root, to whom it belongs anyway; root may find
+    /// a folder of another's, or one that hands its group on.
+    owner: Option<(Uid, Gid)>,
 }
 
 impl Folder {
@@ -28,8 +29,23 @@ impl Folder {
         Ok(Self {
             root: rustix::fs::open(path, flags, Mode::empty())?,
             open: Vec::new(),
-            owners: rustix::process::geteuid().is_root(),
+            owner: rustix::process::geteuid()
+                .is_root()
+                .then(|| (rustix::process::geteuid(), rustix::process::getegid())),
         })
+    }
+
+    /// The time of the folder itself.
+    pub(super) fn set_time(&self, seconds: i64) -> io::Result<()> {
+        let time = Timespec {
+            tv_sec: seconds,
+            tv_nsec: 0,
+        };
+        let times = Timestamps {
+            last_access: time,
+            last_modification: time,
+        };
+        Ok(rustix::fs::futimens(&self.root, &times)?)
     }
 
     fn here(&self) -> BorrowedFd<'_> {
@@ -51,8 +67,7 @@ impl Folder {
 
     /// Owner, mode and times of something that is no file and no folder.
     fn finish_at(&self, name: &[u8], stat: &Stat) -> io::Result<()> {
-        if self.owners {
-            let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+        if let Some((uid, gid)) = self.owner {
             let flags = AtFlags::SYMLINK_NOFOLLOW;
             rustix::fs::chownat(self.here(), name, Some(uid), Some(gid), flags)?;
         }
@@ -71,8 +86,7 @@ impl Folder {
 
     /// Owner, attributes, mode and times of what is open, in the order in which none undoes another.
     fn finish(&self, fd: BorrowedFd<'_>, stat: &Stat, attributes: &Attributes) -> io::Result<()> {
-        if self.owners {
-            let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+        if let Some((uid, gid)) = self.owner {
             rustix::fs::fchown(fd, Some(uid), Some(gid))?;
         }
         for (name, value) in attributes {
@@ -111,7 +125,7 @@ impl Target for Folder {
         };
         // Mode and times come when nothing is written into it any more.
         self.finish(fd.as_fd(), stat, &attributes)?;
-        if !self.owners {
+        if self.owner.is_none() {
             rustix::fs::fchmod(&fd, Mode::from_raw_mode(stat.st_mode | 0o700))?;
         }
         self.open.push((fd, *stat));
@@ -166,7 +180,7 @@ impl Target for Folder {
         let name = last(path);
         let kind = FileType::from_raw_mode(stat.st_mode);
         // Others than root cannot make devices; docker leaves them out as well.
-        if !self.owners && kind != FileType::Fifo {
+        if self.owner.is_none() && kind != FileType::Fifo {
             return Ok(());
         }
         self.replace(name, || {

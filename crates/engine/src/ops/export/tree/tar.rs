@@ -19,7 +19,7 @@ impl<W: Write> Tar<W> {
     }
 
     /// A folder that no tree has.
-    pub(super) fn folder(&mut self, path: &[u8]) -> io::Result<()> {
+    pub(super) fn folder(&mut self, path: &[u8], seconds: i64) -> io::Result<()> {
         let name = [path, b"/"].concat();
         let entry = TarEntry {
             name: &name,
@@ -29,7 +29,10 @@ impl<W: Write> Tar<W> {
             uid: 0,
             gid: 0,
             size: 0,
-            mtime: Time::default(),
+            mtime: Time {
+                seconds,
+                nanoseconds: 0,
+            },
             device: (0, 0),
             xattrs: &[],
         };
