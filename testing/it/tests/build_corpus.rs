@@ -2,7 +2,8 @@
 //!
 //! `cargo run -p lapstrake-testkit --bin build-compare` compares any two engines that are here, and records.
 
-use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lapstrake_testkit::Cli;
 use lapstrake_testkit::builds::{Builder, Case, Dialect, Difference, Session};
@@ -12,27 +13,53 @@ fn lap(dialect: Dialect) -> Builder {
     Builder::Lap { cli, dialect }
 }
 
+/// How many builders there are, each with a store of its own: a build waits more than it works.
+const BUILDERS: usize = 4;
+
 /// Builds all cases that have something to be compared with, and fails with all differences at once.
-fn compare(builder: &Builder, session: &Session, right: impl Fn(&Case) -> Vec<String>) {
-    session.prepare(builder);
-    let (mut wrong, mut compared) = (String::new(), 0);
-    for case in Session::cases(&[]) {
-        let right = right(&case);
-        let Some(first) = right.first() else {
-            continue;
-        };
-        compared += 1;
-        match session.build(builder, &case) {
-            Ok(text) if right.contains(&text) => {}
-            Ok(text) => {
-                let lines = Difference::between(first, &text).unwrap().lines;
-                writeln!(wrong, "=== {}\n{}", case.name, lines.join("\n")).unwrap();
+fn compare(dialect: Dialect, session: &Session, right: impl Fn(&Case) -> Vec<String> + Sync) {
+    let cases = Mutex::new(Session::cases(&[]).into_iter());
+    let (wrong, compared) = (Mutex::new(String::new()), AtomicUsize::new(0));
+    let work = || {
+        let builder = lap(dialect);
+        session.prepare(&builder);
+        loop {
+            let Some(case) = cases.lock().unwrap().next() else {
+                break;
+            };
+            let right = right(&case);
+            if let Some(first) = right.first() {
+                compared.fetch_add(1, Ordering::Relaxed);
+                let found = difference(&builder, session, &case, (first, &right));
+                wrong.lock().unwrap().push_str(&found);
             }
-            Err(said) => writeln!(wrong, "=== {} failed\n{said}", case.name).unwrap(),
         }
-    }
-    println!("{compared} cases compared");
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..BUILDERS {
+            scope.spawn(work);
+        }
+    });
+    println!("{} cases compared", compared.into_inner());
+    let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Builds a case; what is wrong with it, or nothing.
+fn difference(
+    builder: &Builder,
+    session: &Session,
+    case: &Case,
+    (first, right): (&str, &[String]),
+) -> String {
+    match session.build(builder, case) {
+        Ok(text) if right.contains(&text) => String::new(),
+        Ok(text) => {
+            let lines = Difference::between(first, &text).unwrap().lines;
+            format!("=== {}\n{}\n", case.name, lines.join("\n"))
+        }
+        Err(said) => format!("=== {} failed\n{said}\n", case.name),
+    }
 }
 
 fn against_records(dialect: Dialect) {
@@ -40,7 +67,7 @@ fn against_records(dialect: Dialect) {
         println!("skipped: what docker makes was recorded on x86_64");
         return;
     }
-    compare(&lap(dialect), &Session::start(), |case| {
+    compare(dialect, &Session::start(), |case| {
         let recorded = case.expected(dialect).into_iter();
         recorded.map(|(_, text)| text).collect()
     });

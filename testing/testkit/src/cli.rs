@@ -200,7 +200,7 @@ fn level_line(line: &str) -> String {
 }
 
 /// Levels hex numbers and addresses.
-fn level_words(line: &str) -> String {
+pub(crate) fn level_words(line: &str) -> String {
     let mut out = String::new();
     let mut rest = line;
     while !rest.is_empty() {

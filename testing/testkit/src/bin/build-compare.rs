@@ -8,7 +8,12 @@
 //!
 //! An engine is `docker:SOCKET` (BuildKit), `classic:SOCKET`, `lap`, `lap-classic` (`lap:PROGRAM` for
 //! another than the one in the target folder), or `expected`, `expected-classic` for what was recorded.
-//! `DOCKER` names another docker client than the first in the path.
+//! `DOCKER` names another docker client than the first in the path, `FRONTEND` an image of BuildKit's frontend with
+//! the labs channel, which docker has (`cmd/dockerfile-frontend` of BuildKit with the tags of `release/labs`).
+//!
+//! Docker forgets its build cache before each case: it should be a daemon of its own, and one that allows
+//! `network-host` and `security-insecure`. It is seen with `--network=none` unless a case says otherwise, and its
+//! registry is on the loopback here: run both in one network namespace.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

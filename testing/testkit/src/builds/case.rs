@@ -7,6 +7,7 @@ use std::process::Command;
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
 
+use super::agent;
 use crate::Rng;
 
 /// 2020-01-02 03:04:05 UTC: about the time of every file in a context, see [`Case::seconds`].
@@ -21,6 +22,59 @@ pub enum Input {
     Tar(String),
     /// The Dockerfile on standard input, and no context.
     Dockerfile,
+    /// The Dockerfile on standard input besides the context's folder.
+    Both,
+}
+
+/// What of a build is compared. In a `case` file it follows `compare`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Part {
+    /// `image [NAME]`: the image of this name in the engine's store, by default the build's own.
+    Image(Option<String>),
+    /// `names`: all names that the build gave.
+    Names,
+    /// `folder PATH`: what a folder holds.
+    Folder(String),
+    /// `tar PATH`: the tree in a tar; `-` is standard output.
+    Tar(String),
+    /// `layout PATH`: the documents and trees in an OCI layout, a folder or a tar; `-` is standard output.
+    Layout(String),
+    /// `pushed NAME`: the documents and trees in the registry.
+    Pushed(String),
+    /// `text PATH`: a text; `-` is standard output.
+    Text(String),
+    /// `json PATH`: a JSON document, by its members.
+    Json(String),
+    /// `exit`: the exit status. A build may fail when it is compared.
+    Exit,
+}
+
+impl Part {
+    fn parse(words: &[&str]) -> Self {
+        let word = |word: &str| word.to_owned();
+        match words {
+            ["image"] => Self::Image(None),
+            ["image", name] => Self::Image(Some(word(name))),
+            ["names"] => Self::Names,
+            ["folder", path] => Self::Folder(word(path)),
+            ["tar", path] => Self::Tar(word(path)),
+            ["layout", path] => Self::Layout(word(path)),
+            ["pushed", name] => Self::Pushed(word(name)),
+            ["text", path] => Self::Text(word(path)),
+            ["json", path] => Self::Json(word(path)),
+            ["exit"] => Self::Exit,
+            other => panic!("what is to be compared of {other:?}?"),
+        }
+    }
+}
+
+/// A second build.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Second {
+    /// Arguments besides those of both.
+    pub flags: Vec<String>,
+    /// Whether the engine forgets in between what it built.
+    pub is_elsewhere: bool,
 }
 
 /// One case of the corpus. Each line of its `case` file is one of:
@@ -37,37 +91,65 @@ pub enum Input {
 /// time PATH SECONDS
 /// tar PATH PROGRAM FOLDER   packs FOLDER; PROGRAM is gzip, bzip2, xz, zstd, cat or xattrs
 /// git PATH FOLDER           a bare repository of FOLDER: branch main, tag v1
+/// agent PATH                a socket where something answers as an ssh agent does
 /// flags WORD…               arguments of the build; lines add up
+/// first WORD…               arguments of the first build alone, when there are two
+/// again WORD…               a second build, with these arguments besides; it is the one that is compared
+/// elsewhere WORD…           the same, after the engine was made to forget all that it built
+/// untagged                  no `-t`
+/// compare PART…             what is compared, see [`Part`]; lines add up, `image` where there is none
 /// env NAME=VALUE            of the client
 /// context WORD              a folder or an address instead of the context's folder
 /// stdin PROGRAM             the context is a tar on standard input; PROGRAM as with `tar`
 /// stdin-dockerfile          the Dockerfile is on standard input
+/// stdin-both                the same besides the context, for `-f -`
 /// docker 28                 the least version of docker that can build it
+/// containerd                docker needs its containerd image store for it, and shows that store's digests
+/// labs                      docker's own frontend cannot do it: docker gets the one that `FRONTEND` names
+/// experimental              docker's daemon has to have its experimental features on
 /// not-classic               docker's classic builder cannot
 /// strip-syntax              docker would fetch what the `# syntax=` line names, and does not see it
 /// without PREFIX            paths that are not compared
+/// scratch                   the base image is not in the result, and nothing of it is missed
 /// without-history           steps are compared in number only
 /// ```
 ///
-/// A path is one in the context; `../x` lies beside it, and is served at `http://@HTTP@/CASE/x`.
+/// A path is one in the context; `../x` lies beside it, and is served at `http://@HTTP@/CASE/x`. Paths of
+/// `compare` start where those files do, so that `-o @DIR@/out` is compared by `compare folder out`.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// The folder's name.
     pub name: String,
     /// Arguments of the build.
     pub flags: Vec<String>,
+    /// Arguments of the first build alone.
+    pub first: Vec<String>,
+    /// The second build.
+    pub second: Option<Second>,
+    /// Whether the image gets a name.
+    pub is_tagged: bool,
+    /// What is compared besides the image, or in its place.
+    pub parts: Vec<Part>,
     /// Variables of the client.
     pub variables: Vec<(String, String)>,
     /// How the context goes to the engine.
     pub input: Input,
     /// The least docker.
     pub docker: u32,
+    /// Whether docker has to have the containerd image store.
+    pub containerd: bool,
+    /// Whether docker needs another frontend than its own.
+    pub labs: bool,
+    /// Whether docker has to have experimental features.
+    pub experimental: bool,
     /// Whether the classic builder can do it.
     pub classic: bool,
     /// Whether docker must not see the `# syntax=` line.
     pub strip_syntax: bool,
     /// Paths that are not compared.
     pub without: Vec<String>,
+    /// Whether the result is not on the base image.
+    pub is_scratch: bool,
     /// Whether the texts of steps are not compared.
     pub without_history: bool,
     /// Where its files are.
@@ -82,12 +164,20 @@ impl Case {
         let mut case = Self {
             name,
             flags: Vec::new(),
+            first: Vec::new(),
+            second: None,
+            is_tagged: true,
+            parts: Vec::new(),
             variables: Vec::new(),
             input: Input::Argument("@DIR@/context".to_owned()),
             docker: 20,
+            containerd: false,
+            labs: false,
+            experimental: false,
             classic: true,
             strip_syntax: false,
             without: Vec::new(),
+            is_scratch: false,
             without_history: false,
             folder: folder.to_owned(),
             files: Vec::new(),
@@ -96,6 +186,9 @@ impl Case {
         let is_item = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
         for line in text.lines().filter(is_item) {
             case.item(line);
+        }
+        if case.parts.is_empty() {
+            case.parts.push(Part::Image(None));
         }
         case
     }
@@ -108,6 +201,21 @@ impl Case {
                 let words: Vec<String> = owned(words);
                 self.flags.extend(words);
             }
+            ["first", words @ ..] => {
+                let words: Vec<String> = owned(words);
+                self.first.extend(words);
+            }
+            [kind @ ("again" | "elsewhere"), words @ ..] => {
+                self.second = Some(Second {
+                    flags: owned(words),
+                    is_elsewhere: *kind == "elsewhere",
+                });
+            }
+            ["untagged"] => self.is_tagged = false,
+            ["compare", words @ ..] => self.parts.push(Part::parse(words)),
+            ["containerd"] => self.containerd = true,
+            ["labs"] => self.labs = true,
+            ["experimental"] => self.experimental = true,
             ["env", pair] => {
                 let (name, value) = pair.split_once('=').unwrap();
                 self.variables.push((name.to_owned(), value.to_owned()));
@@ -115,9 +223,11 @@ impl Case {
             ["context", word] => self.input = Input::Argument((*word).to_owned()),
             ["stdin", program] => self.input = Input::Tar((*program).to_owned()),
             ["stdin-dockerfile"] => self.input = Input::Dockerfile,
+            ["stdin-both"] => self.input = Input::Both,
             ["docker", version] => self.docker = version.parse().unwrap(),
             ["not-classic"] => self.classic = false,
             ["strip-syntax"] => self.strip_syntax = true,
+            ["scratch"] => self.is_scratch = true,
             ["without-history"] => self.without_history = true,
             ["without", prefix] => self.without.push((*prefix).to_owned()),
             ["file", path, mode, ..] => {
@@ -228,6 +338,7 @@ fn make(case: &str, context: &Path, words: &[&str]) {
         ["tar", _, program, folder] => {
             fs::write(&path, tar(&context.join(folder), program)).unwrap();
         }
+        ["agent", _] => agent::start(&path),
         ["git", _, folder] => repository(&path, &context.join(folder)),
         other => panic!("{case}: what is {other:?}?"),
     }

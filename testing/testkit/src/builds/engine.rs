@@ -2,11 +2,12 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use lapstrake_spec::{Descriptor, Digest, Document, MediaType};
 use serde_json::Value;
 
+use super::case::Case;
 use super::listing::Image;
 use crate::Cli;
 
@@ -57,8 +58,12 @@ impl Builder {
         match self {
             Self::Docker { .. } => {
                 let version = self.ok(&["version", "--format", "{{.Server.Version}}"]);
+                let store = match self.has_containerd() {
+                    true => ", containerd image store",
+                    false => "",
+                };
                 format!(
-                    "docker {}, {kind}",
+                    "docker {}, {kind}{store}",
                     String::from_utf8_lossy(&version).trim()
                 )
             }
@@ -76,7 +81,7 @@ impl Builder {
         Some(version.split('.').next().unwrap().parse().unwrap())
     }
 
-    pub(super) fn command(&self, words: &[&str]) -> Command {
+    fn command(&self, words: &[&str]) -> Command {
         match self {
             Self::Docker {
                 client,
@@ -94,6 +99,9 @@ impl Builder {
                     .env("DOCKER_HOST", host)
                     .env("DOCKER_BUILDKIT", buildkit)
                     .env("BUILDKIT_PROGRESS", "plain")
+                    // Attestations are more images in the image, and nothing that a Dockerfile says.
+                    .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
+                    .env("BUILDX_METADATA_PROVENANCE", "disabled")
                     .env_remove("SOURCE_DATE_EPOCH");
                 command
             }
@@ -108,7 +116,14 @@ impl Builder {
     }
 
     fn ok(&self, words: &[&str]) -> Vec<u8> {
-        run(self.command(words), &[]).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        let ran = run(self.command(words), &[]);
+        ran.good()
+            .unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    fn lines(&self, words: &[&str]) -> Vec<String> {
+        let text = String::from_utf8(self.ok(words)).unwrap();
+        text.lines().map(str::to_owned).collect()
     }
 
     /// Pulls an image and names it.
@@ -117,38 +132,127 @@ impl Builder {
         self.ok(&["tag", reference, name]);
     }
 
-    /// Builds with these arguments; the image, or what was said on failure.
-    pub(super) fn build(&self, build: &Build<'_>) -> Result<Image, String> {
-        let mut words = vec!["build", "--network=none", "-t", build.name];
-        if !build.arguments.contains(&"--no-cache-filter") {
-            words.push("--no-cache");
+    /// Whether it keeps images in containerd's store, where the id of an image is that of its manifest.
+    pub(super) fn has_containerd(&self) -> bool {
+        let status = || {
+            self.lines(&["info", "--format", "{{.DriverStatus}}"])
+                .concat()
+        };
+        matches!(self, Self::Docker { .. }) && status().contains("containerd")
+    }
+
+    /// Whether it can do what a case asks of docker.
+    pub(super) fn can(&self, case: &Case) -> bool {
+        let is_classic = self.dialect() == Dialect::Classic;
+        if is_classic && !case.classic {
+            return false;
         }
+        let Some(major) = self.major() else {
+            return true;
+        };
+        let is_experimental =
+            || self.lines(&["info", "--format", "{{.ExperimentalBuild}}"])[0] == "true";
+        major >= case.docker
+            && (!case.labs || frontend().is_some())
+            && (!case.containerd || self.has_containerd())
+            && (!case.experimental || is_experimental())
+    }
+
+    /// Builds with these arguments.
+    pub(super) fn build(&self, build: &Build<'_>) -> Ran {
+        let mut words = vec!["build", "--network=none"];
+        let syntax = frontend().filter(|_| build.labs && self.major().is_some());
+        let syntax = syntax.map(|image| format!("--build-arg=BUILDKIT_SYNTAX={image}"));
+        words.extend(syntax.as_deref());
         words.extend(build.arguments);
         let mut command = self.command(&words);
         command.envs(build.variables.iter().map(|(name, value)| (name, value)));
-        run(command, build.input)?;
-        let image = match self {
-            Self::Docker { .. } => saved(&run(self.command(&["save", build.name]), &[])?),
+        run(command, build.input)
+    }
+
+    /// An image in the store.
+    pub(super) fn image(&self, name: &str) -> Result<Image, String> {
+        Ok(match self {
+            Self::Docker { .. } => saved(&run(self.command(&["save", name]), &[]).good()?),
             Self::Lap { cli, .. } => {
-                let id = cli.ok(&["inspect", "--format", "{{.Id}}", build.name]);
+                let id = cli.ok(&["inspect", "--format", "{{.Id}}", name]);
                 laid_out(&cli.root().join("image"), id.trim())
             }
-        };
-        self.ok(&["rmi", "-f", build.name]);
-        Ok(image)
+        })
     }
+
+    /// The names that builds of this program gave.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names = self.lines(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+        names.retain(|name| name.contains("corpus/"));
+        names.sort_unstable();
+        names
+    }
+
+    /// Takes back all names that builds of this program gave.
+    pub(super) fn clear(&self) {
+        for name in self.names() {
+            self.ok(&["rmi", "-f", &name]);
+        }
+    }
+
+    /// BuildKit keeps what it got from a folder, times too, and asks only for what has changed when it sees
+    /// another: folders around a changed file then have the time of that. So it has to forget.
+    pub(super) fn forget_contexts(&self) {
+        if matches!(self, Self::Docker { .. }) && self.dialect() == Dialect::BuildKit {
+            self.ok(&["builder", "prune", "-a", "-f"]);
+        }
+    }
+
+    /// Forgets all builds.
+    pub(super) fn forget(&self) {
+        self.clear();
+        self.ok(&["image", "prune", "-f"]);
+        self.ok(&["builder", "prune", "-a", "-f"]);
+    }
+}
+
+/// The image of a frontend that can do all that is in the labs channel, for docker.
+fn frontend() -> Option<String> {
+    std::env::var("FRONTEND").ok()
 }
 
 /// One build.
 pub(super) struct Build<'a> {
-    pub(super) name: &'a str,
     pub(super) arguments: &'a [&'a str],
     pub(super) variables: &'a [(String, String)],
     pub(super) input: &'a [u8],
+    /// Whether docker needs another frontend.
+    pub(super) labs: bool,
 }
 
-/// Runs a command; its standard output, or all that it said.
-fn run(mut command: Command, input: &[u8]) -> Result<Vec<u8>, String> {
+/// What a command did.
+#[derive(Debug)]
+pub(super) struct Ran {
+    pub(super) stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    status: ExitStatus,
+}
+
+impl Ran {
+    /// The exit status, as people read it.
+    pub(super) fn status(&self) -> String {
+        self.status.to_string()
+    }
+
+    /// Standard output, or all that it said when it failed.
+    pub(super) fn good(self) -> Result<Vec<u8>, String> {
+        if self.status.success() {
+            return Ok(self.stdout);
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (stdout, stderr) = (text(&self.stdout), text(&self.stderr));
+        Err(format!("{stdout}{stderr}{}", self.status))
+    }
+}
+
+/// Runs a command.
+fn run(mut command: Command, input: &[u8]) -> Ran {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -161,16 +265,11 @@ fn run(mut command: Command, input: &[u8]) -> Result<Vec<u8>, String> {
     let writer = std::thread::spawn(move || stdin.write_all(&input).ok());
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
-    if output.status.success() {
-        return Ok(output.stdout);
+    Ran {
+        stdout: output.stdout,
+        stderr: output.stderr,
+        status: output.status,
     }
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Err(format!(
-        "{}{}{}",
-        text(&output.stdout),
-        text(&output.stderr),
-        output.status
-    ))
 }
 
 /// The image in what `docker save` wrote.
@@ -248,7 +347,7 @@ fn laid_out(layout: &Path, id: &str) -> Image {
 }
 
 /// The tar of a layer.
-fn plain(blob: Vec<u8>) -> Vec<u8> {
+pub(super) fn plain(blob: Vec<u8>) -> Vec<u8> {
     let mut tar = Vec::new();
     if blob.starts_with(&[0x1f, 0x8b]) {
         flate2::read::MultiGzDecoder::new(blob.as_slice())

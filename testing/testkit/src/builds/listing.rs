@@ -9,6 +9,7 @@ use serde_json::Value;
 use tar::{Archive, Entry, EntryType};
 
 use super::case::Case;
+use crate::cli::level_words;
 use crate::tree::{Change, Changes, Kind, Node, Tree};
 
 /// What of a container's configuration says nothing about the image, or is the building container's.
@@ -53,14 +54,67 @@ impl Image {
     /// The image as text.
     pub(super) fn text(&self, view: &View<'_>) -> String {
         let mut text = config_text(&self.config, view.case.without_history);
+        text.push_str(&tree_text(&self.tree(), view));
+        view.levelled(&text)
+    }
+
+    /// All layers in one.
+    pub(super) fn tree(&self) -> Tree {
         let mut tree = Tree::default();
-        let mut inode = 1_000_000;
+        let mut inode = FIRST_INODE;
         for layer in &self.layers {
             apply(&mut tree, layer, &mut inode);
         }
-        text.push_str(&tree_text(&tree, view));
-        for (from, to) in view.levels {
-            text = text.replace(from, to);
+        tree
+    }
+}
+
+/// Above all of the base's.
+const FIRST_INODE: u64 = 1_000_000;
+
+/// The tree in a tar.
+pub(super) fn tree_of(tar: &[u8]) -> Tree {
+    let mut tree = Tree::default();
+    apply(&mut tree, tar, &mut { FIRST_INODE });
+    tree
+}
+
+impl View<'_> {
+    /// A tree as text.
+    pub(super) fn tree(&self, tree: &Tree) -> String {
+        self.levelled(&tree_text(tree, self))
+    }
+
+    /// A text without what differs from build to build.
+    pub(super) fn levelled(&self, text: &str) -> String {
+        let levels = self.levels.iter();
+        levels.fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    }
+
+    /// A text with what differs from build to build.
+    pub(super) fn filled(&self, text: &str) -> String {
+        let text = text.replace("@TIME@", &self.case.seconds().to_string());
+        self.levels.iter().fold(text, |text, (value, name)| {
+            text.replace(&format!("@{name}@"), value)
+        })
+    }
+
+    /// Which files of a second build are those of the first.
+    pub(super) fn kept(&self, first: &Tree, second: &Tree) -> String {
+        let mut text = String::new();
+        let content = |tree: &Tree, path: &str| match tree.nodes.get(path).map(|node| &node.kind) {
+            Some(Kind::File(content)) => Some(content.clone()),
+            _ => None,
+        };
+        for path in second.nodes.keys() {
+            let made = content(second, path);
+            if made.is_some() && made != content(self.base, path) {
+                let word = match made == content(first, path) {
+                    true => "same",
+                    false => "new",
+                };
+                writeln!(text, "{word} /{path}").unwrap();
+            }
         }
         text
     }
@@ -76,7 +130,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn is_now(name: &str, value: &Value) -> bool {
+pub(super) fn is_now(name: &str, value: &Value) -> bool {
     name == "created" && value.as_str().is_some_and(|time| time >= NOW_TEXT)
 }
 
@@ -115,7 +169,11 @@ fn config_text(raw: &[u8], without_history: bool) -> String {
         let names = ["created", "author", "comment", "created_by"];
         for name in &names[..if without_history { 2 } else { 4 }] {
             if let Some(value) = word(name).filter(|value| !is_now(name, value)) {
-                write!(text, " {name}={}", without_sums(&value.to_string())).unwrap();
+                let shown = match *name {
+                    "comment" => level_words(&value.to_string()),
+                    _ => without_sums(&value.to_string()),
+                };
+                write!(text, " {name}={shown}").unwrap();
             }
         }
         writeln!(text).unwrap();

@@ -12,17 +12,20 @@
 //!
 //! An engine's result is right when it equals `expected` or `expected.20` as a whole.
 //!
-//! The text has the configuration without what differs from build to build (times, ids), then the
+//! The text of an image has the configuration without what differs from build to build (times, ids), then the
 //! merged tree without what is as in the base image: kind, mode, owners, seconds of the time or `now`,
 //! size and digest of the content, extended attributes, links.
 
+mod agent;
 mod base;
 mod case;
 mod engine;
+mod layout;
 mod listing;
+mod parts;
 mod run;
 mod server;
 
-pub use case::Case;
+pub use case::{Case, Part, Second};
 pub use engine::{Builder, Dialect};
 pub use run::{Difference, Session, corpus_folder};

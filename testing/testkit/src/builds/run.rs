@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::base;
-use super::case::{Case, Input, tar};
+use super::case::{Case, Input, Part, tar};
 use super::engine::{Build, Builder, Dialect};
 use super::listing::View;
+use super::parts::Finished;
 use super::server::FileServer;
 use crate::tree::Tree;
 use crate::{Directory, TestRegistry};
@@ -86,67 +87,141 @@ impl Session {
 
     /// Whether the engine can be asked for this case.
     pub fn can(builder: &Builder, case: &Case) -> bool {
-        let classic = builder.dialect() == Dialect::Classic;
-        (!classic || case.classic) && builder.major().is_none_or(|major| major >= case.docker)
+        builder.can(case)
     }
 
     /// What an engine makes of a case, as text; or what it said when it failed.
     pub fn build(&self, builder: &Builder, case: &Case) -> Result<String, String> {
-        // BuildKit keeps what it got from a folder, times too, for when it sees the same path again.
         let turn = self.builds.fetch_add(1, Ordering::Relaxed).to_string();
         let directory = self.directory.join(&turn).join(&case.name);
         let address = format!("{}/{turn}", self.server.address());
-        let filled = |text: &str| {
-            text.replace("@HTTP@", &address)
-                .replace("@REGISTRY@", &self.registry.address())
-                .replace("@DIGEST@", &self.digest)
-                .replace("@TIME@", &case.seconds().to_string())
-                .replace("@DIR@", directory.to_str().unwrap())
-        };
-        let is_docker = matches!(builder, Builder::Docker { .. });
-        let equivalent = case.folder.join("Dockerfile.docker");
-        let source = if is_docker && equivalent.exists() {
-            equivalent
-        } else {
-            case.folder.join("Dockerfile")
-        };
-        let mut dockerfile = filled(&fs::read_to_string(source).unwrap());
-        if case.strip_syntax && is_docker {
-            let kept = dockerfile
-                .lines()
-                .filter(|line| !line.starts_with("# syntax="));
-            dockerfile = kept.flat_map(|line| [line, "\n"]).collect();
-        }
-        case.make_files(&directory, &dockerfile);
-        let mut arguments: Vec<String> = case.flags.iter().map(|flag| filled(flag)).collect();
-        let (last, input) = match &case.input {
-            Input::Argument(word) => (filled(word), Vec::new()),
-            Input::Tar(program) => ("-".to_owned(), tar(&directory.join("context"), program)),
-            Input::Dockerfile => ("-".to_owned(), dockerfile.into_bytes()),
-        };
-        arguments.push(last);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let name = format!("corpus/{}", case.name);
-        let build = Build {
-            name: &name,
-            arguments: &arguments,
-            variables: &case.variables,
-            input: &input,
-        };
-        let image = builder.build(&build);
-        fs::remove_dir_all(&directory).unwrap();
         let levels = [
-            (address.clone(), "HTTP"),
+            (address, "HTTP"),
             (self.registry.address(), "REGISTRY"),
             (self.digest.clone(), "DIGEST"),
             (directory.to_str().unwrap().to_owned(), "DIR"),
         ];
+        let nothing = Tree::default();
         let view = View {
-            base: &self.base,
+            base: if case.is_scratch {
+                &nothing
+            } else {
+                &self.base
+            },
             case,
             levels: &levels,
         };
-        image.map(|image| image.text(&view))
+        let dockerfile = view.filled(&dockerfile(builder, case));
+        case.make_files(&directory, &dockerfile);
+        builder.forget_contexts();
+        let work = Work {
+            builder,
+            case,
+            registry: self.registry.root(),
+            directory: &directory,
+            view: &view,
+            dockerfile: &dockerfile,
+        };
+        let text = work.text();
+        builder.clear();
+        fs::remove_dir_all(&directory).unwrap();
+        text
+    }
+}
+
+/// The text of the Dockerfile for this engine.
+fn dockerfile(builder: &Builder, case: &Case) -> String {
+    let is_docker = matches!(builder, Builder::Docker { .. });
+    let equivalent = case.folder.join("Dockerfile.docker");
+    let source = if is_docker && equivalent.exists() {
+        equivalent
+    } else {
+        case.folder.join("Dockerfile")
+    };
+    let text = fs::read_to_string(source).unwrap();
+    if !case.strip_syntax || !is_docker {
+        return text;
+    }
+    let kept = text.lines().filter(|line| !line.starts_with("# syntax="));
+    kept.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// The building of one case.
+struct Work<'a> {
+    builder: &'a Builder,
+    case: &'a Case,
+    registry: &'a Path,
+    directory: &'a Path,
+    view: &'a View<'a>,
+    dockerfile: &'a str,
+}
+
+impl Work<'_> {
+    fn text(&self) -> Result<String, String> {
+        let Some(second) = &self.case.second else {
+            return self.run(&[], true)?.text();
+        };
+        let first = self.run(&self.case.first, true)?;
+        let first = first.tree()?;
+        if second.is_elsewhere {
+            self.builder.forget();
+        }
+        let made = self.run(&second.flags, false)?;
+        let mut text = made.text()?;
+        text.push_str(&self.view.kept(&first, &made.tree()?));
+        Ok(text)
+    }
+
+    /// Builds, and must not fail where nothing says that a failure is expected.
+    fn run(&self, more: &[String], is_afresh: bool) -> Result<Finished<'_>, String> {
+        let case = self.case;
+        let filled = |text: &str| self.view.filled(text);
+        let name = format!("corpus/{}", case.name);
+        let mut arguments = Vec::new();
+        if case.is_tagged {
+            arguments.extend(["-t".to_owned(), name.clone()]);
+        }
+        // A second build is about what it takes from the first.
+        if is_afresh && !case.flags.iter().any(|flag| flag == "--no-cache-filter") {
+            arguments.push("--no-cache".to_owned());
+        }
+        arguments.extend(case.flags.iter().chain(more).map(|flag| filled(flag)));
+        let (last, input) = match &case.input {
+            Input::Argument(word) => (filled(word), Vec::new()),
+            Input::Tar(program) => (
+                "-".to_owned(),
+                tar(&self.directory.join("context"), program),
+            ),
+            Input::Dockerfile => ("-".to_owned(), self.dockerfile.as_bytes().to_vec()),
+            Input::Both => (filled("@DIR@/context"), self.dockerfile.as_bytes().to_vec()),
+        };
+        arguments.push(last);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let variables = case.variables.iter();
+        let variables: Vec<_> = variables
+            .map(|(name, value)| (name.clone(), filled(value)))
+            .collect();
+        let build = Build {
+            arguments: &arguments,
+            variables: &variables,
+            input: &input,
+            labs: case.labs,
+        };
+        let ran = self.builder.build(&build);
+        let status = ran.status();
+        let stdout = match case.parts.contains(&Part::Exit) {
+            true => ran.stdout,
+            false => ran.good()?,
+        };
+        Ok(Finished {
+            builder: self.builder,
+            name,
+            registry: self.registry,
+            directory: self.directory,
+            view: self.view,
+            stdout,
+            status,
+        })
     }
 }
 
