@@ -58,9 +58,10 @@ impl Builder {
         match self {
             Self::Docker { .. } => {
                 let version = self.ok(&["version", "--format", "{{.Server.Version}}"]);
-                let store = match self.has_containerd() {
-                    true => ", containerd image store",
-                    false => "",
+                let store = if self.has_containerd() {
+                    ", containerd image store"
+                } else {
+                    ""
                 };
                 format!(
                     "docker {}, {kind}{store}",

@@ -139,9 +139,10 @@ fn annotations(text: &mut String, value: &Value, view: &View<'_>) {
         .iter()
         .filter(|(name, _)| !name.starts_with("buildkit/"));
     for (name, value) in told {
-        let shown = match is_now("created", value) && name.ends_with("created") {
-            true => "now".to_owned(),
-            false => level_words(&view.levelled(value.as_str().unwrap())),
+        let shown = if is_now("created", value) && name.ends_with("created") {
+            "now".to_owned()
+        } else {
+            level_words(&view.levelled(value.as_str().unwrap()))
         };
         writeln!(text, "  annotation {name}={shown}").unwrap();
     }

@@ -109,9 +109,10 @@ impl View<'_> {
         for path in second.nodes.keys() {
             let made = content(second, path);
             if made.is_some() && made != content(self.base, path) {
-                let word = match made == content(first, path) {
-                    true => "same",
-                    false => "new",
+                let word = if made == content(first, path) {
+                    "same"
+                } else {
+                    "new"
                 };
                 writeln!(text, "{word} /{path}").unwrap();
             }

@@ -41,10 +41,7 @@ impl Finished<'_> {
     fn part(&self, part: &Part) -> Result<String, String> {
         let text = |bytes: Vec<u8>| {
             let text = self.view.levelled(&String::from_utf8_lossy(&bytes));
-            let mut lines: String = text
-                .split_inclusive('\n')
-                .map(|line| level_words(line))
-                .collect();
+            let mut lines: String = text.split_inclusive('\n').map(level_words).collect();
             if !lines.ends_with('\n') {
                 lines.push_str("[no newline]\n");
             }
@@ -60,9 +57,10 @@ impl Finished<'_> {
             Part::Folder(_) | Part::Tar(_) => self.view.tree(&self.tree_of(part)?),
             Part::Layout(path) => {
                 let folder = self.directory.join(path);
-                let layout = match folder.is_dir() {
-                    true => Layout::folder(&folder),
-                    false => Layout::tar(&self.file(path)?),
+                let layout = if folder.is_dir() {
+                    Layout::folder(&folder)
+                } else {
+                    Layout::tar(&self.file(path)?)
                 };
                 layout.text(self.view)
             }

@@ -209,9 +209,10 @@ impl Work<'_> {
         };
         let ran = self.builder.build(&build);
         let status = ran.status();
-        let stdout = match case.parts.contains(&Part::Exit) {
-            true => ran.stdout,
-            false => ran.good()?,
+        let stdout = if case.parts.contains(&Part::Exit) {
+            ran.stdout
+        } else {
+            ran.good()?
         };
         Ok(Finished {
             builder: self.builder,

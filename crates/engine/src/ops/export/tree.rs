@@ -67,9 +67,10 @@ pub(super) async fn to_folder(
     let epoch = request.epoch;
     (request.notes)("copying files");
     for product in request.products {
-        let place = match is_split {
-            false => dest.to_owned(),
-            true => dest.join(folder_name(&product.platform)),
+        let place = if is_split {
+            dest.join(folder_name(&product.platform))
+        } else {
+            dest.to_owned()
         };
         std::fs::create_dir_all(&place).map_err(failed(format!("mkdir {}", place.display())))?;
         let trees = trees(store, product)?;
@@ -78,12 +79,11 @@ pub(super) async fn to_folder(
                 .map_err(failed(format!("open {}", place.display())))?;
             Walk::of(&trees, Vec::new(), (&mut folder, epoch))?;
             // A folder that no image has is as old as can be.
-            match is_split {
-                true => folder
-                    .set_time(epoch.unwrap_or_default())
-                    .map_err(failed("utimens")),
-                false => Ok(()),
+            if is_split {
+                let seconds = epoch.unwrap_or_default();
+                folder.set_time(seconds).map_err(failed("utimens"))?;
             }
+            Ok::<_, Error>(())
         });
         work.await.map_err(Error::internal)??;
     }
