@@ -69,7 +69,8 @@ pub fn build(root: &Path) -> Result<()> {
     BUILD.run(root)
 }
 
-/// Builds `lap` as one static file for this machine's architecture; the result is where it lies.
+/// Builds `lap` as one static file for this machine's architecture; the result is where it lies. Manual
+/// pages and the shells' scripts are put beside it, in `man` and `completions`.
 pub fn dist(root: &Path) -> Result<std::path::PathBuf> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let arguments = [
@@ -85,7 +86,44 @@ pub fn dist(root: &Path) -> Result<std::path::PathBuf> {
         arguments: &arguments,
     };
     build.run(root)?;
-    Ok(root.join("target").join(&target).join("release/lap"))
+    let folder = root.join("target").join(&target).join("release");
+    let lap = folder.join("lap");
+    write_beside(&lap, &folder)?;
+    Ok(lap)
+}
+
+/// Has the built program write what people read.
+fn write_beside(lap: &Path, folder: &Path) -> Result<()> {
+    let man = folder.join("man").display().to_string();
+    output_of(lap, &["man", "--output", &man])?;
+    output_of(lap, &["man", "--output", &man, "--as", "docker"])?;
+    let scripts = folder.join("completions");
+    std::fs::create_dir_all(&scripts)?;
+    for (shell, file) in [("bash", "lap.bash"), ("fish", "lap.fish"), ("zsh", "_lap")] {
+        let text = output_of(lap, &["completion", shell])?;
+        std::fs::write(scripts.join(file), text)?;
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "running what was built is what this tool is for"
+)]
+fn output_of(program: &Path, arguments: &[&str]) -> Result<Vec<u8>> {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .with_context(|| format!("{} does not start", program.display()))?;
+    if !output.status.success() {
+        bail!(
+            "{} {}: {}",
+            program.display(),
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(output.stdout)
 }
 
 /// Checks the structure of the workspace.

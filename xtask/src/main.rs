@@ -9,7 +9,7 @@ usage: cargo xtask TASK
           a suite that tests any docker-compatible command line, with the lap of this workspace;
           SUITE is a python program that takes its command line from ENGINE
   ci      everything that is checked: formatting, lints, structure, tests, documentation
-  dist    lap as one static file, target/<machine>/release/lap
+  dist    lap as one static file, target/<machine>/release/lap, with man/ and completions/ beside it
   tidy    the structure alone: arrows between crates, lengths of files, words
 ";
 

@@ -4,10 +4,12 @@ use crate::args::{
     Command, Entry, Flag, Group, HelpStyle, Matches, Node, Parsed, UsageError, flag_hint, help,
     nearest, parse, root_help, typographic_hint, usage_line,
 };
-use crate::commands::{ROOT, Run};
+use crate::commands::{ROOT, Run, absent, group_flags};
+use crate::complete;
 use crate::env::Environment;
 use crate::failure::Failure;
 use crate::global::{self, Global};
+use crate::guide;
 use crate::reaper;
 use crate::ui::Output;
 use lapstrake_engine::registry::credentials::DockerConfig;
@@ -47,8 +49,8 @@ pub(crate) static GLOBALS: [Flag; 13] = [
 const VERSION: Flag = Flag::bool("version", "Print version information and quit").short('v');
 
 /// The commands that stand first in the help.
-const COMMON: [&str; 9] = [
-    "run", "ps", "build", "pull", "push", "images", "login", "logout", "version",
+const COMMON: [&str; 11] = [
+    "run", "ps", "build", "pull", "push", "images", "login", "logout", "search", "version", "info",
 ];
 
 /// Docker's version whose client the texts follow; shown when invoked as `docker`.
@@ -107,7 +109,7 @@ struct Cli<'a> {
 }
 
 /// The table of the global flags, `-v` included. Defaults that depend on the user are filled in.
-fn globals() -> Vec<Flag> {
+pub(crate) fn globals() -> Vec<Flag> {
     let mut flags = GLOBALS.to_vec();
     flags.push(VERSION);
     flags
@@ -132,15 +134,19 @@ impl Cli<'_> {
             if global.version {
                 self.output.line(&self.version());
             } else if parsed.help {
-                self.output.print(&self.root_help());
+                self.output.print(&self.first_help());
             } else {
                 self.output
-                    .err_line(self.root_help().trim_end_matches('\n'));
+                    .err_line(self.first_help().trim_end_matches('\n'));
             }
             return Ok(0);
         };
         if word == "help" {
             return self.help(rest);
+        }
+        if word == complete::ROLE || word == complete::ROLE_WITHOUT_DESCRIPTIONS {
+            self.complete(rest, word == complete::ROLE);
+            return Ok(0);
         }
         let Some(entry) = ROOT.find(word) else {
             return Err(self.unknown(word));
@@ -152,13 +158,35 @@ impl Cli<'_> {
         self.entry(self.program, entry, word, &rest, &global)
     }
 
+    /// Answers a shell that completes a command line.
+    fn complete(&self, words: &[String], with_descriptions: bool) {
+        let flags = globals();
+        let engine = |before: &[String]| {
+            let parsed = parse(&flags, before, false).ok()?;
+            let global = Global::new(&flags, &parsed).ok()?;
+            let settings = Settings::resolve(global.inputs(self.env)).ok()?;
+            settings.root.is_dir().then(|| Engine::open(settings, now))
+        };
+        let sources = complete::Sources {
+            globals: &flags,
+            engine: &engine,
+            variables: &Environment::names,
+            topics: &guide::TOPIC_NAMES,
+        };
+        let offer = complete::complete(words, &sources);
+        self.output.print(&offer.text(with_descriptions));
+    }
+
     fn unknown(&self, word: &str) -> Failure {
         let names = ROOT
             .entries
             .iter()
             .flat_map(|entry| std::iter::once(entry.name).chain(entry.aliases.iter().copied()));
-        let hint =
-            nearest(word, names).map(|near| format!("did you mean `{} {near}`?", self.program));
+        let hint = if absent::is_command("", word) {
+            Some(absent::hint(self.program))
+        } else {
+            nearest(word, names).map(|near| format!("did you mean `{} {near}`?", self.program))
+        };
         UsageError::unknown_command(self.program, word)
             .with_hint(hint)
             .into()
@@ -192,27 +220,64 @@ impl Cli<'_> {
         root_help(self.program, &ROOT, &COMMON, &flags, Self::style())
     }
 
-    /// `help`, `help image ls`.
+    /// The root's help, with the way to everything else where docker has an address.
+    fn first_help(&self) -> String {
+        format!(
+            "{}\nFor more help, run '{} help'\n",
+            self.root_help(),
+            self.program
+        )
+    }
+
+    /// `help`, `help image ls`, `help layers`.
     fn help(&self, words: &[String]) -> Result<u8, Failure> {
-        let unknown = || Failure::new(format!("unknown help topic: {}", words.join(" ")));
+        if let [word] = words
+            && ROOT.find(word).is_none()
+            && let Some(topic) = guide::topic(word)
+        {
+            self.output.print(&topic.shown(self.program));
+            return Ok(0);
+        }
+        if words.iter().any(|word| word == "--help" || word == "-h") {
+            self.output.print(&format!(
+                "Usage:  {} help [COMMAND | TOPIC]\n\nHelp about a command or a topic\n",
+                self.program
+            ));
+            return Ok(0);
+        }
         let mut path = self.program.to_owned();
         let mut node: Option<Node<Run>> = None;
-        for word in words {
+        for (index, word) in words.iter().enumerate() {
             let entry = match node {
                 None => ROOT.find(word),
                 Some(Node::Group(group)) => group.find(word),
                 Some(Node::Leaf(_)) => None,
             };
-            let entry = entry.ok_or_else(unknown)?;
+            let rest = words.get(index..).unwrap_or_default();
+            let entry = entry.ok_or_else(|| self.unknown_topic(rest, index == 0))?;
             path = format!("{path} {}", entry.name);
             node = Some(entry.node);
         }
         let text = match node {
             Some(node) => help(self.program, &path, node, Self::style()),
-            None => self.root_help(),
+            None => self.root_help() + &guide::topic_list(self.program),
         };
         self.output.print(&text);
         Ok(0)
+    }
+
+    fn unknown_topic(&self, words: &[String], is_first: bool) -> Failure {
+        let failure = Failure::new(format!("unknown help topic: {}", words.join(" ")));
+        let (true, [word]) = (is_first, words) else {
+            return failure;
+        };
+        let commands = ROOT.entries.iter().map(|entry| entry.name);
+        match guide::nearest_topic(word).or_else(|| nearest(word, commands)) {
+            Some(near) => {
+                failure.with_hint(format!("did you mean `{} help {near}`?", self.program))
+            }
+            None => failure.with_hint(format!("`{} help` lists commands and topics", self.program)),
+        }
     }
 
     fn entry(
@@ -237,7 +302,7 @@ impl Cli<'_> {
         rest: &[String],
         global: &Global,
     ) -> Result<u8, Failure> {
-        let parsed = parse(&[], rest, false)
+        let parsed = parse(group_flags(group), rest, false)
             .map_err(|error| UsageError::flag(&error.message, path, &group_usage(path)))?;
         let text = || help(self.program, path, Node::Group(group), Self::style());
         self.notices(&parsed);
@@ -260,7 +325,9 @@ impl Cli<'_> {
                 .flat_map(|entry| std::iter::once(entry.name).chain(entry.aliases.iter().copied()));
             let usage = group_usage(path);
             // `container import`: the word is right, the place is not.
+            let own = path.strip_prefix(self.program).unwrap_or_default();
             let hint = match ROOT.find(word) {
+                _ if absent::is_command(own.trim_start(), word) => Some(absent::hint(self.program)),
                 Some(entry) => Some(format!("did you mean `{} {}`?", self.program, entry.name)),
                 None => nearest(word, names).map(|near| format!("did you mean `{path} {near}`?")),
             };
@@ -284,6 +351,14 @@ impl Cli<'_> {
         }
     }
 
+    /// All names of a command, without the program's.
+    fn names<'p>(&self, path: &'p str, command: &Command<Run>) -> Vec<&'p str> {
+        let own = path.strip_prefix(self.program).unwrap_or(path).trim_start();
+        let mut names = vec![own];
+        names.extend(command.aliases);
+        names
+    }
+
     fn leaf(
         &self,
         path: &str,
@@ -294,10 +369,13 @@ impl Cli<'_> {
     ) -> Result<u8, Failure> {
         let usage = usage_line(path, command.usage);
         let parsed = parse(command.flags, rest, command.interspersed).map_err(|error| {
-            let hint = error
-                .unknown
-                .as_deref()
-                .and_then(|name| flag_hint(name, command.flags));
+            let unknown = error.unknown.as_deref();
+            if let Some((message, hint)) =
+                unknown.and_then(|name| absent::flag(&self.names(path, command), name))
+            {
+                return UsageError::flag(&message, path, &usage).with_hint(hint);
+            }
+            let hint = unknown.and_then(|name| flag_hint(name, command.flags));
             UsageError::flag(&error.message, path, &usage).with_hint(hint)
         })?;
         self.notices(&parsed);

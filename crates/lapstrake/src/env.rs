@@ -118,6 +118,13 @@ impl Environment {
         variable(name)
     }
 
+    /// The names of all variables.
+    pub(crate) fn names() -> Vec<String> {
+        let all = std::env::vars_os();
+        all.filter_map(|(name, _value)| name.into_string().ok())
+            .collect()
+    }
+
     /// The folder of the client's configuration, for texts.
     pub(crate) fn config_dir(&self) -> PathBuf {
         let usual = || {

@@ -7,9 +7,11 @@
 mod args;
 mod cli;
 mod commands;
+mod complete;
 mod env;
 mod failure;
 mod global;
+mod guide;
 mod reaper;
 mod ui;
 

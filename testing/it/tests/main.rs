@@ -9,6 +9,7 @@ mod containers;
 mod crash;
 mod docs;
 mod files;
+mod help;
 mod prune_search;
 mod registry;
 mod rows;

@@ -211,6 +211,11 @@ pub(crate) fn parse_duration(value: &str) -> Result<i64, String> {
             .find(|c: char| !c.is_ascii_digit() && c != '.')
             .unwrap_or(rest.len());
         let (number, tail) = rest.split_at(end);
+        // As in Go, a whole part beyond 63 bits is no duration.
+        let whole = number.split('.').next().unwrap_or_default();
+        if !whole.is_empty() && whole.parse::<i64>().is_err() {
+            return Err(invalid());
+        }
         let number: f64 = number.parse().map_err(|_error| invalid())?;
         let end = tail
             .find(|c: char| c.is_ascii_digit() || c == '.')

@@ -50,7 +50,7 @@ fn command_help<R>(program: &str, path: &str, command: &Command<R>, style: HelpS
 fn group_help<R>(path: &str, group: &Group<R>) -> String {
     let mut out = format!("Usage:  {path} COMMAND\n\n{}\n\nCommands:\n", group.about);
     for entry in group.entries {
-        out.push_str(&command_line(entry.name, about(entry.node)));
+        out.push_str(&command_line(entry.name, entry.node.about()));
     }
     out.push_fmt(format_args!(
         "\nRun '{path} COMMAND --help' for more information on a command.\n"
@@ -70,19 +70,19 @@ pub(crate) fn root_help<R>(
     out.push_str("\nCommon Commands:\n");
     for name in common {
         if let Some(entry) = root.find(name) {
-            out.push_str(&command_line(entry.name, about(entry.node)));
+            out.push_str(&command_line(entry.name, entry.node.about()));
         }
     }
     out.push_str("\nManagement Commands:\n");
     for entry in root.entries {
         if matches!(entry.node, Node::Group(_)) {
-            out.push_str(&command_line(entry.name, about(entry.node)));
+            out.push_str(&command_line(entry.name, entry.node.about()));
         }
     }
     out.push_str("\nCommands:\n");
     for entry in root.entries {
         if matches!(entry.node, Node::Leaf(_)) && !common.contains(&entry.name) {
-            out.push_str(&command_line(entry.name, about(entry.node)));
+            out.push_str(&command_line(entry.name, entry.node.about()));
         }
     }
     out.push_fmt(format_args!(
@@ -93,13 +93,6 @@ pub(crate) fn root_help<R>(
         "\nRun '{program} COMMAND --help' for more information on a command.\n"
     ));
     out
-}
-
-fn about<R>(node: Node<R>) -> &'static str {
-    match node {
-        Node::Leaf(command) => command.about,
-        Node::Group(group) => group.about,
-    }
 }
 
 fn command_line(name: &str, about: &str) -> String {
@@ -140,14 +133,19 @@ fn flag_usages(flags: &[Flag], style: HelpStyle) -> String {
 }
 
 fn usage_text(flag: &Flag) -> String {
-    let default_hidden =
-        flag.default.is_empty() || (flag.kind == Kind::Bool && flag.default == "false");
-    if default_hidden {
-        flag.help.to_owned()
-    } else if flag.kind == Kind::Text {
-        format!("{} (default {})", flag.help, go_quote(flag.default))
-    } else {
-        format!("{} (default {})", flag.help, flag.default)
+    match shown_default(flag) {
+        default if default.is_empty() => flag.help.to_owned(),
+        default => format!("{} (default {default})", flag.help),
+    }
+}
+
+/// The default as texts show it; nothing when it is the kind's own.
+pub(crate) fn shown_default(flag: &Flag) -> String {
+    match flag.default {
+        "false" if flag.kind == Kind::Bool => String::new(),
+        "" => String::new(),
+        text if flag.kind == Kind::Text => go_quote(text),
+        text => text.to_owned(),
     }
 }
 

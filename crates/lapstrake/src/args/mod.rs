@@ -12,7 +12,7 @@ mod parse;
 mod suggest;
 
 pub(crate) use flag::{Flag, Kind, go_quote, parse_bool, parse_bytes, parse_duration, parse_int};
-pub(crate) use help::{HelpStyle, help, root_help};
+pub(crate) use help::{HelpStyle, help, root_help, shown_default};
 pub(crate) use matches::Matches;
 pub(crate) use parse::{Parsed, parse};
 pub(crate) use suggest::{flag_hint, nearest, typographic_hint};
@@ -90,6 +90,16 @@ impl<R> Group<R> {
         self.entries
             .iter()
             .find(|entry| entry.name == name || entry.aliases.contains(&name))
+    }
+}
+
+impl<R> Node<R> {
+    /// One line about it.
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Self::Leaf(command) => command.about,
+            Self::Group(group) => group.about,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `builder du` and `builder prune`: the build cache.
 
 use super::prune::{DRY_RUN, may_go_on};
-use super::{Cmd, FILTER_HELP, filters, grouped, prune_filters};
+use super::{Cmd, filters, grouped, prune_filters};
 use crate::args::{Arity, Flag, Kind};
 use crate::cli::{Invocation, now};
 use crate::failure::Failure;
@@ -16,6 +16,8 @@ const BUILDER: Flag = Flag::text(
     "Override the configured builder instance (accepted and not used: there is one)",
 );
 
+const DEBUG: Flag = Flag::bool("debug", "Enable debug logging").short('D');
+
 pub(super) static DU: Cmd = Cmd {
     usage: "[OPTIONS]",
     about: "Disk usage",
@@ -23,7 +25,8 @@ pub(super) static DU: Cmd = Cmd {
     aliases: &["builder du", "buildx du"],
     flags: &[
         BUILDER,
-        Flag::filter(FILTER_HELP),
+        DEBUG,
+        Flag::filter("Provide filter values"),
         Flag::text("format", "Format the output"),
         Flag::bool("verbose", "Shorthand for \"--format=pretty\""),
     ],
@@ -40,8 +43,9 @@ pub(super) static PRUNE: Cmd = Cmd {
     flags: &[
         Flag::bool("all", "Remove also what images hold").short('a'),
         BUILDER,
+        DEBUG,
         DRY_RUN,
-        Flag::filter("Provide filter values (e.g. \"until=24h\")"),
+        Flag::filter("Provide filter values"),
         Flag::bool("force", "Do not prompt for confirmation").short('f'),
         Flag::new(
             "keep-storage",

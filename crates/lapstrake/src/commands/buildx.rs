@@ -3,6 +3,9 @@
 
 use super::Cmd;
 use crate::args::{Arity, Flag};
+use crate::cli::Invocation;
+use crate::failure::Failure;
+use crate::ui::format::{Format, Listing, Row};
 use crate::ui::table::align;
 use crate::ui::text::PushFormat;
 use lapstrake_engine::spec::Platform;
@@ -11,6 +14,10 @@ use lapstrake_engine::spec::Platform;
 const NAME: &str = "default";
 /// Flags that any of these commands has.
 const BUILDER: Flag = Flag::text("builder", "Override the configured builder instance");
+const DEBUG: Flag = Flag::bool("debug", "Enable debug logging").short('D');
+
+/// Flags between `buildx` and its command.
+pub(super) static GROUP_FLAGS: [Flag; 2] = [BUILDER, DEBUG];
 
 const fn command(
     usage: &'static str,
@@ -40,7 +47,11 @@ pub(super) static CREATE: Cmd = command(
         BUILDER,
         Flag::text("buildkitd-config", "BuildKit daemon config file"),
         Flag::text("buildkitd-flags", "BuildKit daemon flags"),
-        Flag::text("driver", "Driver to use"),
+        DEBUG,
+        Flag::text(
+            "driver",
+            "Driver to use (available: \"docker-container\", \"kubernetes\", \"remote\")",
+        ),
         Flag::list("driver-opt", "Options for the driver").value_name("stringArray"),
         Flag::bool("leave", "Remove a node from builder instead of changing it"),
         Flag::text("name", "Builder instance name"),
@@ -62,6 +73,7 @@ pub(super) static INSPECT: Cmd = command(
     &[
         Flag::bool("bootstrap", "Ensure builder has booted before inspecting"),
         BUILDER,
+        DEBUG,
     ],
     Arity::AtMost(1),
     |invocation| {
@@ -71,14 +83,16 @@ pub(super) static INSPECT: Cmd = command(
 );
 
 pub(super) static LS: Cmd = command(
-    "",
+    "[OPTIONS]",
     "List builder instances",
-    &[],
+    &[
+        BUILDER,
+        DEBUG,
+        Flag::text("format", "Format the output").default("table"),
+        Flag::bool("no-trunc", "Don't truncate output"),
+    ],
     Arity::None,
-    |invocation| {
-        invocation.output.print(&listing());
-        Ok(0)
-    },
+    list,
 );
 
 pub(super) static RM: Cmd = command(
@@ -87,6 +101,7 @@ pub(super) static RM: Cmd = command(
     &[
         Flag::bool("all-inactive", "Remove all inactive builders"),
         BUILDER,
+        DEBUG,
         Flag::bool("force", "Do not prompt for confirmation").short('f'),
         Flag::bool("keep-daemon", "Keep the BuildKit daemon running"),
         Flag::bool("keep-state", "Keep BuildKit state"),
@@ -96,9 +111,9 @@ pub(super) static RM: Cmd = command(
 );
 
 pub(super) static STOP: Cmd = command(
-    "[NAME]",
+    "[OPTIONS] [NAME]",
     "Stop builder instance (accepted: nothing runs between builds)",
-    &[],
+    &[BUILDER, DEBUG],
     Arity::AtMost(1),
     |_| Ok(0),
 );
@@ -108,6 +123,7 @@ pub(super) static USE: Cmd = command(
     "Set the current builder instance (accepted: there is one)",
     &[
         BUILDER,
+        DEBUG,
         Flag::bool("default", "Set builder as default for current context"),
         Flag::bool("global", "Builder persists context changes"),
     ],
@@ -116,9 +132,9 @@ pub(super) static USE: Cmd = command(
 );
 
 pub(super) static VERSION: Cmd = command(
-    "",
+    "[OPTIONS]",
     "Show buildx version information",
-    &[],
+    &[BUILDER, DEBUG],
     Arity::None,
     |invocation| {
         let own = env!("CARGO_PKG_VERSION");
@@ -137,6 +153,38 @@ fn inspection() -> String {
     ));
     out
 }
+
+fn list(invocation: &Invocation<'_>) -> Result<u8, Failure> {
+    match invocation.matches.nonempty("format").unwrap_or("table") {
+        "table" => invocation.output.print(&listing()),
+        source => {
+            let row = Row::default()
+                .set("DriverEndpoint", "lapstrake")
+                .set("Name", NAME)
+                .set("NameNode", format!("{NAME}*"))
+                .set("Platforms", Platform::host().to_string())
+                .set("Status", "running")
+                .set("Version", env!("CARGO_PKG_VERSION"));
+            let format = Format::parse(source, LISTING.table)?;
+            let text = format.render(&LISTING, vec![row])?;
+            invocation.output.print(&text);
+        }
+    }
+    Ok(0)
+}
+
+const LISTING: Listing = Listing {
+    go_type: "*commands.lsContext",
+    columns: &[
+        ("DriverEndpoint", "DRIVER/ENDPOINT"),
+        ("Name", "NAME"),
+        ("NameNode", "NAME/NODE"),
+        ("Platforms", "PLATFORMS"),
+        ("Status", "STATUS"),
+        ("Version", "VERSION"),
+    ],
+    table: "table {{.NameNode}}\t{{.DriverEndpoint}}\t{{.Status}}\t{{.Version}}\t{{.Platforms}}",
+};
 
 fn listing() -> String {
     let own = env!("CARGO_PKG_VERSION");

@@ -14,7 +14,7 @@ pub(super) static COMMAND: Cmd = Cmd {
     long: "",
     aliases: &["container logs", "logs"],
     flags: &[
-        Flag::bool("details", "Show extra details provided to logs").hidden(),
+        Flag::bool("details", "Show extra details provided to logs"),
         Flag::bool("follow", "Follow log output").short('f'),
         Flag::text(
             "since",

@@ -1,9 +1,11 @@
 //! One file per command: parse → request → one operation of the engine → render.
 
+pub(crate) mod absent;
 mod build;
 mod builder;
 mod buildx;
 mod commit;
+mod completion;
 mod config;
 mod copy;
 mod create;
@@ -20,6 +22,7 @@ mod load;
 mod login;
 mod logout;
 mod logs;
+mod man;
 mod pause;
 mod prune;
 mod ps;
@@ -31,6 +34,8 @@ mod rmi;
 mod run;
 mod run_env;
 mod run_flags;
+mod run_health;
+mod run_mount;
 mod run_request;
 mod save;
 mod search;
@@ -96,6 +101,7 @@ pub(crate) static ROOT: Group<Run> = Group {
         group("builder", &BUILDER),
         group("buildx", &BUILDX),
         leaf("commit", &commit::COMMAND),
+        group("completion", &COMPLETION),
         group("config", &CONFIG),
         group("container", &CONTAINER),
         leaf("copy", &copy::COMMAND),
@@ -112,6 +118,7 @@ pub(crate) static ROOT: Group<Run> = Group {
         leaf("login", &login::COMMAND),
         leaf("logout", &logout::COMMAND),
         leaf("logs", &logs::COMMAND),
+        leaf("man", &man::COMMAND),
         leaf("pause", &pause::COMMAND),
         leaf("ps", &ps::COMMAND),
         leaf("pull", &pull::COMMAND),
@@ -197,6 +204,15 @@ static CONTAINER: Group<Run> = Group {
     ],
 };
 
+static COMPLETION: Group<Run> = Group {
+    about: "Generate the autocompletion script for a shell",
+    entries: &[
+        leaf("bash", &completion::BASH),
+        leaf("fish", &completion::FISH),
+        leaf("zsh", &completion::ZSH),
+    ],
+};
+
 static CONFIG: Group<Run> = Group {
     about: "Check configuration files, and show what is in force",
     entries: &[leaf("check", &config::CHECK), leaf("show", &config::SHOW)],
@@ -221,6 +237,16 @@ static REGISTRY: Group<Run> = Group {
     about: "Serve images to others",
     entries: &[leaf("serve", &registry_serve::COMMAND)],
 };
+
+/// The flags of a group, which stand before its command; they change nothing.
+pub(crate) fn group_flags(group: &'static Group<Run>) -> &'static [Flag] {
+    let groups: [*const Group<Run>; 2] = [&raw const BUILDER, &raw const BUILDX];
+    if groups.contains(&std::ptr::from_ref(group)) {
+        &buildx::GROUP_FLAGS
+    } else {
+        &[]
+    }
+}
 
 /// The help of `--format` for listings.
 pub(crate) const TABLE_FORMAT_HELP: &str = "Format output using a custom template:\n\
@@ -301,6 +327,18 @@ pub(crate) fn platform(matches: &Matches) -> Result<Option<Platform>, Failure> {
     Platform::parse(text)
         .map(Some)
         .map_err(|error| Failure::new(error.to_string()))
+}
+
+/// Refuses an image of the store that is not for the platform given; images here are for one.
+pub(crate) fn check_platform(invocation: &Invocation<'_>, image: &str) -> Result<(), Failure> {
+    match platform(invocation.matches)? {
+        Some(wanted) => Ok(lapstrake_engine::ops::require_platform(
+            invocation.engine,
+            image,
+            &wanted,
+        )?),
+        None => Ok(()),
+    }
 }
 
 /// Refuses work that would need a signature to be checked, which no key is configured for.

@@ -1,6 +1,6 @@
 //! `push`: an image to a registry.
 
-use super::{Cmd, block_on, check_trust, trust_flag};
+use super::{Cmd, block_on, check_platform, check_trust, trust_flag};
 use crate::args::{Arity, Flag};
 use crate::cli::{Invocation, now};
 use crate::failure::Failure;
@@ -16,6 +16,13 @@ pub(super) static COMMAND: Cmd = Cmd {
     flags: &[
         Flag::bool("all-tags", "Push all tags of an image to the repository").short('a'),
         trust_flag("Skip image signing"),
+        Flag::text(
+            "platform",
+            "Push a platform-specific manifest as a single-platform image to the registry.\n\
+             Image index won't be pushed, meaning that other manifests, including attestations won't be \
+             preserved.\n\
+             'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)",
+        ),
         Flag::bool("quiet", "Suppress verbose output").short('q'),
     ],
     arity: Arity::Exact(1),
@@ -30,6 +37,7 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
         all_tags: matches.is("all-tags"),
     };
     check_trust(invocation)?;
+    check_platform(invocation, matches.required(0))?;
     let quiet = matches.is("quiet");
     let progress = Progress::new(invocation.output, Stream::Out, quiet, now);
     let pushed = block_on(ops::push(invocation.engine, &request, &progress))?;

@@ -1,7 +1,7 @@
 //! The flags of `run` and `create`, and what their values must look like.
 
-use super::trust_flag;
-use crate::args::{Flag, Kind, parse_bytes};
+use super::{run_health, run_mount, trust_flag};
+use crate::args::{Flag, Kind, parse_bytes, parse_int};
 
 /// The flags of `create`.
 pub(super) static FLAGS_OF_CREATE: &[Flag] = &[
@@ -9,12 +9,13 @@ pub(super) static FLAGS_OF_CREATE: &[Flag] = &[
     Flag::list("attach", "Attach to STDIN, STDOUT or STDERR")
         .short('a')
         .check(check_attach),
+    BLKIO_WEIGHT,
     Flag::list("cap-add", "Add Linux capabilities"),
     Flag::list("cap-drop", "Drop Linux capabilities"),
     Flag::text("cgroup-parent", "Optional parent cgroup for the container"),
     Flag::text(
         "cgroupns",
-        "Cgroup namespace to use (host|private)\n'host':    Run the container in the Docker host's cgroup namespace\n'private': Run the container in its own private cgroup namespace",
+        "Cgroup namespace to use (host|private)\n'host':    Run the container in the Docker host's cgroup namespace\n'private': Run the container in its own private cgroup namespace\n'':        Use the cgroup namespace as configured by the\n           default-cgroupns-mode option on the daemon (default)",
     ),
     Flag::text("cidfile", "Write the container ID to the file"),
     Flag::int(
@@ -45,7 +46,14 @@ pub(super) static FLAGS_OF_CREATE: &[Flag] = &[
         .short('e')
         .check(check_env),
     Flag::list("env-file", "Read in a file of environment variables"),
+    Flag::list("expose", "Expose a port or a range of ports"),
     Flag::list("group-add", "Add additional groups to join"),
+    run_health::COMMAND,
+    run_health::INTERVAL,
+    run_health::RETRIES,
+    run_health::START_INTERVAL,
+    run_health::START_PERIOD,
+    run_health::TIMEOUT,
     Flag::bool("help", "Print usage"),
     Flag::text("hostname", "Container host name").short('h'),
     Flag::bool(
@@ -68,9 +76,11 @@ pub(super) static FLAGS_OF_CREATE: &[Flag] = &[
     )
     .value_name("bytes")
     .check(check_swap),
+    run_mount::FLAG,
     Flag::text("name", "Assign a name to the container"),
     Flag::text("net", "Connect a container to a network").hidden(),
     Flag::text("network", "Connect a container to a network").value_name("network"),
+    run_health::NONE,
     Flag::bool("oom-kill-disable", "Disable OOM Killer"),
     Flag::int(
         "oom-score-adj",
@@ -92,6 +102,7 @@ pub(super) static FLAGS_OF_CREATE: &[Flag] = &[
         "read-only",
         "Mount the container's root filesystem as read only",
     ),
+    RESTART,
     Flag::bool(
         "rm",
         "Automatically remove the container and its associated anonymous volumes when it exits",
@@ -124,12 +135,13 @@ pub(super) static FLAGS_OF_RUN: &[Flag] = &[
     Flag::list("attach", "Attach to STDIN, STDOUT or STDERR")
         .short('a')
         .check(check_attach),
+    BLKIO_WEIGHT,
     Flag::list("cap-add", "Add Linux capabilities"),
     Flag::list("cap-drop", "Drop Linux capabilities"),
     Flag::text("cgroup-parent", "Optional parent cgroup for the container"),
     Flag::text(
         "cgroupns",
-        "Cgroup namespace to use (host|private)\n'host':    Run the container in the Docker host's cgroup namespace\n'private': Run the container in its own private cgroup namespace",
+        "Cgroup namespace to use (host|private)\n'host':    Run the container in the Docker host's cgroup namespace\n'private': Run the container in its own private cgroup namespace\n'':        Use the cgroup namespace as configured by the\n           default-cgroupns-mode option on the daemon (default)",
     ),
     Flag::text("cidfile", "Write the container ID to the file"),
     Flag::int(
@@ -169,7 +181,14 @@ pub(super) static FLAGS_OF_RUN: &[Flag] = &[
         .short('e')
         .check(check_env),
     Flag::list("env-file", "Read in a file of environment variables"),
+    Flag::list("expose", "Expose a port or a range of ports"),
     Flag::list("group-add", "Add additional groups to join"),
+    run_health::COMMAND,
+    run_health::INTERVAL,
+    run_health::RETRIES,
+    run_health::START_INTERVAL,
+    run_health::START_PERIOD,
+    run_health::TIMEOUT,
     Flag::bool("help", "Print usage"),
     Flag::text("hostname", "Container host name").short('h'),
     Flag::bool(
@@ -192,9 +211,11 @@ pub(super) static FLAGS_OF_RUN: &[Flag] = &[
     )
     .value_name("bytes")
     .check(check_swap),
+    run_mount::FLAG,
     Flag::text("name", "Assign a name to the container"),
     Flag::text("net", "Connect a container to a network").hidden(),
     Flag::text("network", "Connect a container to a network").value_name("network"),
+    run_health::NONE,
     Flag::bool("oom-kill-disable", "Disable OOM Killer"),
     Flag::int(
         "oom-score-adj",
@@ -216,6 +237,7 @@ pub(super) static FLAGS_OF_RUN: &[Flag] = &[
         "read-only",
         "Mount the container's root filesystem as read only",
     ),
+    RESTART,
     Flag::bool(
         "rm",
         "Automatically remove the container and its associated anonymous volumes when it exits",
@@ -243,9 +265,22 @@ pub(super) static FLAGS_OF_RUN: &[Flag] = &[
     Flag::text("workdir", "Working directory inside the container").short('w'),
 ];
 
+const BLKIO_WEIGHT: Flag = Flag::list(
+    "blkio-weight",
+    "Block IO (relative weight), between 10 and 1000, or 0 to disable",
+)
+.value_name("uint16")
+.default("0")
+.check(check_weight);
+const RESTART: Flag = Flag::text(
+    "restart",
+    "Restart policy to apply when a container exits (\"no\" alone: there is no daemon)",
+)
+.default("no")
+.check(check_restart);
 const PULL_BEFORE_CREATING: Flag = Flag::text(
     "pull",
-    "Pull image before creating (\"always\", \"missing\", \"never\")",
+    "Pull image before creating (\"always\", \"|missing\", \"never\")",
 )
 .default("missing");
 const PULL_BEFORE_RUNNING: Flag = Flag::text(
@@ -273,6 +308,20 @@ pub(super) fn extra_host(value: &str) -> Result<String, String> {
         return Err(format!("invalid IP address in add-host: {shown}"));
     }
     Ok(format!("{name}:{address}"))
+}
+
+fn check_weight(value: &str) -> Result<(), String> {
+    match parse_int(value).map_err(|error| error.replace("ParseInt", "ParseUint"))? {
+        0 | 10..=1000 => Ok(()),
+        _ => Err("range of blkio weight is from 10 to 1000".to_owned()),
+    }
+}
+
+fn check_restart(value: &str) -> Result<(), String> {
+    match value {
+        "" | "no" => Ok(()),
+        _ => Err("nothing starts containers again, because there is no daemon".to_owned()),
+    }
 }
 
 fn check_attach(value: &str) -> Result<(), String> {

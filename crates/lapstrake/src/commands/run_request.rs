@@ -1,13 +1,14 @@
 //! From the flags of `run` and `create` to a request.
 
-use super::run_env;
 use super::run_flags::{extra_host, nano_cpus, ulimit};
+use super::{run_env, run_health, run_mount};
 use crate::args::Matches;
 use crate::cli::Invocation;
 use crate::env::Environment;
 use crate::failure::io_text;
 use lapstrake_engine::container::{Device, HostConfig, Ulimit};
 use lapstrake_engine::ops::{CreateRequest, PullPolicy};
+use lapstrake_engine::spec::change::apply_change;
 use lapstrake_engine::spec::{ContainerConfig, Platform};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -25,12 +26,20 @@ pub(super) fn request(invocation: &Invocation<'_>) -> Result<CreateRequest, Stri
         ),
         None => None,
     };
-    let (binds, volumes) = volumes(&matches.list("volume"))?;
+    let (mut specs, mut memory) = (matches.list("volume"), matches.list("tmpfs"));
+    for mount in matches.list("mount") {
+        match run_mount::short(&mount)? {
+            run_mount::Short::Volume(spec) => specs.push(spec),
+            run_mount::Short::Tmpfs(spec) => memory.push(spec),
+        }
+    }
+    let (binds, volumes) = volumes(&specs)?;
     let mut config = config(matches)?;
     if !volumes.is_empty() {
         config.volumes = Some(volumes.into_iter().collect());
     }
     let mut host = host(matches)?;
+    host.tmpfs = tmpfs(&memory);
     host.binds = (!binds.is_empty()).then_some(binds);
     Ok(CreateRequest {
         image: matches.required(0).to_owned(),
@@ -79,8 +88,24 @@ fn config(matches: &Matches) -> Result<ContainerConfig, String> {
         labels: (!labels.is_empty()).then(|| map(&labels)),
         stop_signal: text("stop-signal"),
         stop_timeout: matches.int("stop-timeout"),
+        healthcheck: run_health::check(matches)?,
+        exposed_ports: exposed_ports(&matches.list("expose"))?,
         ..ContainerConfig::default()
     })
+}
+
+/// Ports and ranges of ports, as `EXPOSE` of a Dockerfile reads them.
+fn exposed_ports(specs: &[String]) -> Result<BTreeSet<String>, String> {
+    let mut config = ContainerConfig::default();
+    for spec in specs {
+        if spec.contains(':') {
+            return Err(format!("invalid port format for --expose: {spec}"));
+        }
+        apply_change(&mut config, &format!("EXPOSE {spec}")).map_err(|error| {
+            format!("invalid range format for --expose: {spec}, error: {error}")
+        })?;
+    }
+    Ok(config.exposed_ports)
 }
 
 /// `create` has no `--detach`.
@@ -122,7 +147,6 @@ fn host(matches: &Matches) -> Result<HostConfig, String> {
         privileged: matches.is("privileged"),
         readonly_rootfs: matches.is("read-only"),
         security_opt: list("security-opt"),
-        tmpfs: tmpfs(&matches.list("tmpfs")),
         uts_mode: text("uts"),
         userns_mode: text("userns"),
         sysctls: map(&matches.list("sysctl")),
@@ -192,6 +216,8 @@ fn limits(matches: &Matches, host: &mut HostConfig) -> Result<(), String> {
     host.cpuset_mems = matches.owned("cpuset-mems").unwrap_or_default();
     host.cgroup_parent = matches.owned("cgroup-parent").unwrap_or_default();
     host.pids_limit = matches.int("pids-limit").filter(|limit| *limit != 0);
+    let weight = matches.int("blkio-weight").unwrap_or(0);
+    host.blkio_weight = u16::try_from(weight).unwrap_or(0);
     host.oom_kill_disable = matches.is("oom-kill-disable").then_some(true);
     Ok(())
 }

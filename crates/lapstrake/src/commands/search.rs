@@ -12,7 +12,7 @@ use lapstrake_engine::registry::client::SearchResult;
 pub(super) static COMMAND: Cmd = Cmd {
     usage: "[OPTIONS] TERM",
     about: "Search Docker Hub for images",
-    long: "A term with a registry's name before it (`quay.io/etcd`) is searched for in that registry.",
+    long: "Search Docker Hub for images\n\nA term with a registry's name before it (`quay.io/etcd`) is searched for in that registry.",
     aliases: &[],
     flags: &[
         Flag::filter(FILTER_HELP).short('f'),

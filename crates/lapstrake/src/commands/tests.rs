@@ -197,8 +197,50 @@ fn usage_errors() {
             125,
             usage("unknown flag: --nope", "docker [OPTIONS] COMMAND [ARG...]", "docker"),
         ),
+        (
+            "run -itp 80:80 x",
+            125,
+            usage(
+                "--publish is not supported: ports are not published",
+                "docker run [OPTIONS] IMAGE [COMMAND] [ARG...]",
+                "docker run",
+            ) + "hint: `--network host` shares the network of this machine\n",
+        ),
+        (
+            "container rm --link x",
+            125,
+            usage(
+                "--link is not supported: containers have no links",
+                "docker container rm [OPTIONS] CONTAINER [CONTAINER...]",
+                "docker container rm",
+            ),
+        ),
+        (
+            "exec x ls",
+            1,
+            "docker: unknown command: docker exec\n\nRun 'docker --help' for more information\n\
+             hint: docker has this command, Lapstrake has not: see `docker help coming-from-docker`\n"
+                .to_owned(),
+        ),
+        (
+            "run --health-retries -1 x",
+            125,
+            "docker: --health-retries cannot be negative\n\nRun 'docker run --help' for more \
+             information\n"
+                .to_owned(),
+        ),
         ("--log-level nope images", 1, "Unable to parse logging level: nope\n".to_owned()),
-        ("help nope", 1, "unknown help topic: nope\n".to_owned()),
+        (
+            "help nonsense",
+            1,
+            "unknown help topic: nonsense\nhint: `docker help` lists commands and topics\n".to_owned(),
+        ),
+        ("help image nope x", 1, "unknown help topic: nope x\n".to_owned()),
+        (
+            "help layerz",
+            1,
+            "unknown help topic: layerz\nhint: did you mean `docker help layers`?\n".to_owned(),
+        ),
         (
             "run --pull nope a",
             125,
