@@ -1,9 +1,10 @@
 //! Which manifests name another one as their subject.
 
-use super::call::Call;
+use super::call::{Call, Target};
 use super::failure::{Doing, Failure};
 use super::registry::{Purpose, Registry};
 use super::remote::Remote;
+use super::tags::next_page;
 use crate::auth::Scope;
 use lapstrake_image::{Error, ErrorKind};
 use lapstrake_spec::{Descriptor, Digest, MANIFEST_LIMIT, MediaType, Reference};
@@ -12,6 +13,11 @@ use reqwest::header::ACCEPT;
 use serde::Deserialize;
 use std::sync::Arc;
 
+/// Pages of one list.
+const PAGES_LIMIT: usize = 100;
+/// Manifests that name one subject.
+const REFERRERS_LIMIT: usize = 10_000;
+
 #[derive(Deserialize)]
 struct Index {
     #[serde(default)]
@@ -19,14 +25,18 @@ struct Index {
 }
 
 /// The referrers of a digest: those that the registry lists, else those under the tag that stands in
-/// for the list.
+/// for the list. A mirror that knows of none may just not mirror them.
 pub(super) async fn list(
     registry: &Registry,
     name: &Reference,
     digest: &Digest,
 ) -> Result<Vec<Descriptor>, Error> {
-    let work = |remote: Arc<Remote>, _is_last: bool| async move {
-        list_at(&remote, name.path(), digest).await
+    let work = |remote: Arc<Remote>, is_last: bool| async move {
+        let found = list_at(&remote, name.path(), digest).await?;
+        if found.is_empty() && !is_last {
+            return Err(Error::new(ErrorKind::NotFound, "no referrers").into());
+        }
+        Ok(found)
     };
     let found = registry
         .first(Purpose::Pull, Doing::Pull(name), |_| false, work)
@@ -36,7 +46,8 @@ pub(super) async fn list(
 
 async fn list_at(remote: &Remote, path: &str, digest: &Digest) -> Result<Vec<Descriptor>, Failure> {
     let listed = fetch(remote, path, format!("/{path}/referrers/{digest}")).await?;
-    if let Some(manifests) = listed {
+    // An empty list may be that of a registry that has learnt to list after they were pushed.
+    if let Some(manifests) = listed.filter(|manifests| !manifests.is_empty()) {
         return Ok(manifests);
     }
     let tag = format!("{}-{}", digest.algorithm().name(), digest.hex());
@@ -44,29 +55,33 @@ async fn list_at(remote: &Remote, path: &str, digest: &Digest) -> Result<Vec<Des
     Ok(tagged.unwrap_or_default())
 }
 
-/// The manifests of an index. None when it is not there.
+/// The manifests of an index, page by page. None when it is not there.
 async fn fetch(
     remote: &Remote,
     path: &str,
     target: String,
 ) -> Result<Option<Vec<Descriptor>>, Failure> {
-    let call = Call::new(Method::GET, target)
+    let mut call = Call::new(Method::GET, target)
         .scope(Scope::pull(path))
         .header(ACCEPT, MediaType::OCI_INDEX.as_str());
-    let response = match remote.send(&call).await {
-        Err(failure) if failure.status() == Some(404) => return Ok(None),
-        other => other?,
-    };
-    let body = remote
-        .shared()
-        .transport
-        .body(response, MANIFEST_LIMIT)
-        .await?;
-    let index: Index = serde_json::from_slice(&body).map_err(|error| {
-        Error::new(
-            ErrorKind::InvalidContent,
-            format!("invalid list of referrers: {error}"),
-        )
-    })?;
-    Ok(Some(index.manifests))
+    let mut all = Vec::new();
+    for _ in 0..PAGES_LIMIT {
+        let response = match remote.send(&call).await {
+            Err(failure) if failure.status() == Some(404) => return Ok(None),
+            other => other?,
+        };
+        let next = next_page(response.url(), response.headers());
+        let transport = &remote.shared().transport;
+        let body = transport.body(response, MANIFEST_LIMIT).await?;
+        let index: Index = serde_json::from_slice(&body).map_err(|error| {
+            let text = format!("invalid list of referrers: {error}");
+            Error::new(ErrorKind::InvalidContent, text)
+        })?;
+        all.extend(index.manifests);
+        match next {
+            Some(url) if all.len() < REFERRERS_LIMIT => call.target = Target::Url(url),
+            _ => return Ok(Some(all)),
+        }
+    }
+    Ok(Some(all))
 }
