@@ -30,6 +30,18 @@ pub struct Entry {
     pub tagged_at: Option<String>,
 }
 
+impl Entry {
+    /// The record of the verification of its signature, see [`Images::set_verified`].
+    pub fn verified(&self) -> Option<&str> {
+        let annotations = &self.manifest.annotations;
+        annotations.get(VERIFIED).map(String::as_str)
+    }
+}
+
+/// The annotation with the record of a verification. An entry that is made anew has none: it is about
+/// this name and this image.
+const VERIFIED: &str = "io.lapstrake.verified";
+
 /// What words on a command line stand for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -308,6 +320,20 @@ impl Images {
         }
     }
 
+    /// Records that the signature of an image was verified under `name`, in words that are the caller's.
+    pub fn set_verified(&mut self, id: &Digest, name: &Reference, record: &str) {
+        let of_image = |entry: &Entry| entry.id == *id;
+        let named = |entry: &Entry| of_image(entry) && entry.name.as_ref() == Some(name);
+        let blank = |entry: &Entry| of_image(entry) && entry.verified().is_none();
+        let entries = &mut self.entries;
+        let at = entries.iter().position(named);
+        let at = at.or_else(|| entries.iter().position(blank));
+        if let Some(entry) = at.and_then(|at| entries.get_mut(at)) {
+            let annotations = &mut entry.manifest.annotations;
+            annotations.insert(VERIFIED.to_owned(), record.to_owned());
+        }
+    }
+
     /// Lets every entry with one manifest have another one of the same image.
     pub fn replace_manifest(&mut self, old: &Digest, new: &Descriptor) {
         for entry in self
@@ -324,6 +350,13 @@ impl Images {
 
 /// Lets an entry have what is only known from an older one of the same image.
 fn inherit(entry: &mut Entry, old: Entry) {
+    if let (None, Some(record)) = (entry.verified(), old.verified()) {
+        let record = record.to_owned();
+        entry
+            .manifest
+            .annotations
+            .insert(VERIFIED.to_owned(), record);
+    }
     for digest in old.repo_digests {
         if !entry.repo_digests.contains(&digest) {
             entry.repo_digests.push(digest);
