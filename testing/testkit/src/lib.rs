@@ -5,6 +5,7 @@
 //!   unpacking must give.
 //! - [`TestRegistry`] is the embedded registry on a free port; its [`Faults`] break answers and
 //!   count bytes.
+//! - [`Signer`] signs images as cosign does.
 //! - [`builds`] compares what engines make of Dockerfiles.
 //! - [`Cli`] runs a `lap` with nothing of the tester's environment.
 //!
@@ -29,6 +30,7 @@ mod pack;
 mod random;
 mod registry;
 mod rng;
+mod signer;
 mod tree;
 
 pub use cli::{Cli, Outcome, levelled};
@@ -38,6 +40,7 @@ pub use pack::{Compression, tar_of};
 pub use random::{RandomImage, RandomLayer, Shape};
 pub use registry::TestRegistry;
 pub use rng::Rng;
+pub use signer::{KeyKind, Signer};
 pub use tree::{Change, Changes, Kind, Node, Tree};
 
 #[cfg(test)]

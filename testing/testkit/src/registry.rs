@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use lapstrake_registry::server::{Server, ServerOptions, serve_router};
-use lapstrake_spec::Reference;
+use lapstrake_spec::{Digest, Reference};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -116,7 +116,53 @@ impl TestRegistry {
         reference
     }
 
-    fn write_content(&self, digest: &lapstrake_spec::Digest, bytes: &[u8]) {
+    /// Puts a manifest that is no image, with its blobs, into the registry's files: under a tag, and
+    /// among the referrers of its subject.
+    pub fn put_artifact(
+        &self,
+        repository: &str,
+        tag: Option<&str>,
+        manifest: &serde_json::Value,
+        blobs: &[Vec<u8>],
+    ) -> Digest {
+        for bytes in blobs {
+            let digest = Digest::sha256(bytes);
+            self.write_content(&digest, bytes);
+            let link = format!("repositories/{repository}/_blobs/{}", place(&digest));
+            self.directory.write(&link, "");
+        }
+        let raw = serde_json::to_vec(manifest).unwrap();
+        let digest = Digest::sha256(&raw);
+        self.write_content(&digest, &raw);
+        let text = |key: &str| manifest[key].as_str().unwrap_or_default();
+        let media_type = text("mediaType");
+        let path = format!("repositories/{repository}/_manifests/{}", place(&digest));
+        self.directory.write(&path, media_type);
+        if let Some(tag) = tag {
+            let path = format!("repositories/{repository}/_tags/{tag}");
+            self.directory.write(&path, digest.to_string());
+        }
+        if let Some(subject) = manifest["subject"]["digest"].as_str() {
+            let subject = Digest::parse(subject).unwrap();
+            let descriptor = serde_json::json!({
+                "mediaType": media_type,
+                "digest": digest.as_str(),
+                "size": raw.len(),
+                "artifactType": text("artifactType"),
+                "annotations": manifest["annotations"],
+            });
+            let path = format!(
+                "repositories/{repository}/_referrers/{}/{}-{}",
+                place(&subject),
+                digest.algorithm(),
+                digest.hex()
+            );
+            self.directory.write(&path, descriptor.to_string());
+        }
+        digest
+    }
+
+    fn write_content(&self, digest: &Digest, bytes: &[u8]) {
         let (algorithm, hex) = (digest.algorithm(), digest.hex());
         self.directory
             .write(&format!("blobs/{algorithm}/{}/{hex}", &hex[..2]), bytes);
@@ -157,6 +203,6 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(128)
 }
 
-fn place(digest: &lapstrake_spec::Digest) -> String {
+fn place(digest: &Digest) -> String {
     format!("{}/{}", digest.algorithm(), digest.hex())
 }
