@@ -30,6 +30,27 @@ pub enum Event {
         /// The repository with host.
         repository: String,
     },
+    /// The signature of what a name stands for was verified: by these keys.
+    Verified {
+        /// The keys, as people know them.
+        keys: Vec<String>,
+    },
+    /// A verified image is pulled: `Pull (1 of 1): NAME:TAG@sha256:…`.
+    VerifiedPull {
+        /// Which of them it is, from 1.
+        number: usize,
+        /// How many there are.
+        total: usize,
+        /// The name, its digest included.
+        reference: Reference,
+    },
+    /// A verified image gets its name: `Tagging NAME@sha256:… as NAME:TAG`.
+    Tagged {
+        /// The name with the digest.
+        from: Reference,
+        /// The name.
+        to: Reference,
+    },
     /// A layer moved on. While pulling, the id is the blob's; while pushing, the diff id's.
     Layer(LayerEvent),
     /// A pull resolved its name: `Digest: …`.

@@ -14,6 +14,7 @@ mod lookup;
 mod sandbox;
 mod ssh;
 mod transfer;
+mod trust;
 
 pub use error::{Error, ErrorKind, Origin};
 pub use event::{Event, EventSink, Ignore};
@@ -25,6 +26,7 @@ pub use lapstrake_registry as registry;
 pub use lapstrake_spec as spec;
 pub use lapstrake_store as store;
 pub use settings::Settings;
+pub use trust::{KEYS_FOLDER, POLICY_FILE, TrustFiles};
 
 use lapstrake_container::Containers;
 use lapstrake_store::{OpenOptions, Store};
@@ -38,6 +40,8 @@ pub type Clock = fn() -> jiff::Timestamp;
 pub struct Engine {
     settings: Settings,
     clock: Clock,
+    /// Where to look for those who are trusted; none: images need no signatures.
+    trust: Option<TrustFiles>,
     /// One for all clones.
     store: Arc<OnceLock<Store>>,
 }
@@ -48,8 +52,26 @@ impl Engine {
         Self {
             settings,
             clock,
+            trust: None,
             store: Arc::default(),
         }
+    }
+
+    /// The same engine with content trust on: operations that take images from registries, or make
+    /// containers and images of them, refuse those whose signature cannot be verified.
+    pub fn with_content_trust(mut self, files: TrustFiles) -> Self {
+        self.trust = Some(files);
+        self
+    }
+
+    /// Whether content trust is on.
+    pub fn has_content_trust(&self) -> bool {
+        self.trust.is_some()
+    }
+
+    /// Who is trusted, when content trust is on.
+    pub(crate) fn trust(&self) -> Result<Option<trust::Trust>, Error> {
+        self.trust.as_ref().map(trust::Trust::load).transpose()
     }
 
     /// The settings in force.

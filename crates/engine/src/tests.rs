@@ -2,6 +2,7 @@
 
 mod prune;
 mod push;
+mod trust;
 
 use crate::ops::{self, Filters, ListImages, PullRequest, PushRequest, Removed, RmiRequest};
 use crate::settings::{Inputs, Settings};

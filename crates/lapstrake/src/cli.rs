@@ -4,7 +4,7 @@ use crate::args::{
     Command, Entry, Flag, Group, HelpStyle, Matches, Node, Parsed, UsageError, flag_hint, help,
     nearest, parse, root_help, typographic_hint, usage_line,
 };
-use crate::commands::{ROOT, Run, absent, group_flags};
+use crate::commands::{ROOT, Run, absent, group_flags, with_trust};
 use crate::complete;
 use crate::env::Environment;
 use crate::failure::Failure;
@@ -402,6 +402,7 @@ impl Cli<'_> {
         };
         settings.trace = global::trace(&settings);
         let engine = Engine::open(settings, now);
+        let engine = with_trust(engine, command, &matches, self.env);
         let invocation = Invocation {
             program: self.program,
             called_as,

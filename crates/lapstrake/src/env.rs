@@ -9,6 +9,7 @@
 //! | `DOCKER_HOST`, `DOCKER_CONTEXT` | a daemon; there is none, so one elsewhere is answered with a warning |
 //! | `DOCKER_DEFAULT_PLATFORM` | the platform to pull and run unless a flag says otherwise |
 //! | `DOCKER_CONTENT_TRUST` | whether images must be signed |
+//! | `LAPSTRAKE_POLICY` | the policy that says by whom, in place of the usual ones |
 //! | `DOCKER_BUILDKIT` | 0: builds look and count as in docker's classic builder |
 //! | `BUILDKIT_PROGRESS` | how builds show their progress unless a flag says otherwise |
 //! | `NO_COLOR` | builds use no colours on a terminal |
@@ -19,6 +20,7 @@
 //! `run -e NAME`, `--env-file`, `build --build-arg NAME` and `build --secret` also take any variable's value
 //! from here.
 
+use lapstrake_engine::TrustFiles;
 use lapstrake_engine::settings::{Inputs, Proxy};
 use std::path::{Path, PathBuf};
 
@@ -33,6 +35,7 @@ pub(crate) struct Environment {
     context: Option<String>,
     default_platform: Option<String>,
     content_trust: bool,
+    policy: Option<PathBuf>,
     buildkit: Option<String>,
     build_progress: Option<String>,
     has_colours: bool,
@@ -59,8 +62,11 @@ impl Environment {
             host: variable("DOCKER_HOST").filter(|value| !value.is_empty()),
             context: variable("DOCKER_CONTEXT").filter(|value| !value.is_empty()),
             default_platform: variable("DOCKER_DEFAULT_PLATFORM").filter(|value| !value.is_empty()),
+            // What is no truth value means on, as in docker: whoever sets it wants signatures.
             content_trust: variable("DOCKER_CONTENT_TRUST")
-                .is_some_and(|value| crate::args::parse_bool(&value).unwrap_or(false)),
+                .filter(|value| !value.is_empty())
+                .is_some_and(|value| crate::args::parse_bool(&value).unwrap_or(true)),
+            policy: path("LAPSTRAKE_POLICY"),
             buildkit: variable("DOCKER_BUILDKIT"),
             build_progress: variable("BUILDKIT_PROGRESS"),
             has_colours: variable("NO_COLOR").is_none_or(|value| value.is_empty()),
@@ -96,6 +102,11 @@ impl Environment {
     /// `DOCKER_CONTEXT`.
     pub(crate) fn context(&self) -> Option<&str> {
         self.context.as_deref()
+    }
+
+    /// Where policies and keys for content trust are.
+    pub(crate) fn trust_files(&self) -> TrustFiles {
+        TrustFiles::usual(self.policy.clone(), self.home.as_deref())
     }
 
     /// `DOCKER_BUILDKIT`.

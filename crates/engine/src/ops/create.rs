@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Origin};
 use crate::event::{Event, EventSink};
 use crate::ops::pull::{PullRequest, pull};
+use crate::trust::local;
 use crate::{Engine, lookup};
 use lapstrake_container::{CreateSpec, HostConfig, LayerRef, Prepared, Record};
 use lapstrake_spec::{ContainerConfig, Digest, Platform};
@@ -153,6 +154,22 @@ pub fn local_image(engine: &Engine, request: &CreateRequest) -> Result<Option<Di
     Ok(fits.then_some(id))
 }
 
+/// Refuses an image of the store, under content trust, whose signature was not verified and cannot be.
+pub async fn check_image(
+    engine: &Engine,
+    request: &CreateRequest,
+    id: &Digest,
+) -> Result<(), Error> {
+    let name = {
+        let images = engine.store()?.images()?;
+        images
+            .find(&request.image)
+            .ok()
+            .and_then(|found| found.name)
+    };
+    local::check(engine, name.as_ref(), id).await
+}
+
 /// Pulls the image of a request.
 pub async fn fetch_image(
     engine: &Engine,
@@ -170,9 +187,13 @@ pub async fn fetch_image(
         all_tags: false,
         platform: request.platform.clone(),
     };
-    let pulled = pull(engine, &pull_request, events)
-        .await
-        .map_err(|error| error.with_origin(Origin::Engine))?;
+    let pulled =
+        pull(engine, &pull_request, events)
+            .await
+            .map_err(|error| match error.origin() {
+                Origin::Client => error,
+                Origin::Engine | Origin::Stream => error.with_origin(Origin::Engine),
+            })?;
     let first = pulled.ids.into_iter().next();
     first.ok_or_else(|| Error::no_such_image(&request.image))
 }

@@ -44,7 +44,9 @@ pub use containers::{
     pause, prepare, remove, start, start_prepared, stop, unpause, wait,
 };
 pub use copy::{Copied, CopyRequest, Place, copy};
-pub use create::{CreateRequest, Created, PullPolicy, create, fetch_image, local_image};
+pub use create::{
+    CreateRequest, Created, PullPolicy, check_image, create, fetch_image, local_image,
+};
 pub use disk_usage::{DetailedUsage, ImageUsage, VolumeUsage, detailed_disk_usage};
 pub use export::{
     Annotation, AnnotationPlace, ArchiveInput, CacheMode, CacheSource, CacheTarget, Destination,

@@ -1,11 +1,13 @@
 //! `pull`: from a registry into the store.
 
+mod trusted;
+
 use crate::error::{Error, ErrorKind, Origin};
 use crate::event::{Event, EventSink, HeldLayers};
 use crate::{Engine, lookup, transfer};
 use lapstrake_image::{ContentSource, Copied, CopyOptions, LayerState};
-use lapstrake_registry::client::Client;
-use lapstrake_spec::{Digest, Platform, Reference};
+use lapstrake_registry::client::{Client, Source};
+use lapstrake_spec::{Descriptor, Digest, Platform, Reference};
 use lapstrake_store::{Entry, Unpack};
 
 const DAMAGED_HINT: &str = "what the registry serves is damaged: try again, and if it stays so, the \
@@ -45,6 +47,9 @@ pub async fn pull(
         events,
         platform: platform(engine, request),
     };
+    if let Some(trust) = engine.trust()? {
+        return trusted::pull(&one, &trust, &reference, request.all_tags).await;
+    }
     if !request.all_tags {
         if reference.is_name_only() {
             events.event(Event::DefaultTag {
@@ -64,13 +69,7 @@ pub async fn pull(
             ids: vec![id],
         });
     }
-    if !reference.is_name_only() {
-        return Err(Error::new(
-            ErrorKind::InvalidArgument,
-            "tag can't be used with --all-tags/-a",
-        )
-        .with_origin(Origin::Client));
-    }
+    no_tag(&reference)?;
     let mut ids = Vec::new();
     let mut any_newer = false;
     for tag in client.tags(&reference).await? {
@@ -87,6 +86,15 @@ pub async fn pull(
     };
     events.event(finished);
     Ok(Pulled { reference, ids })
+}
+
+/// What is asked for with all its tags has none.
+fn no_tag(reference: &Reference) -> Result<(), Error> {
+    if reference.is_name_only() {
+        return Ok(());
+    }
+    let text = "tag can't be used with --all-tags/-a";
+    Err(Error::new(ErrorKind::InvalidArgument, text).with_origin(Origin::Client))
 }
 
 fn platform(engine: &Engine, request: &PullRequest) -> Option<Platform> {
@@ -107,18 +115,24 @@ struct Pull<'a> {
 impl Pull<'_> {
     /// Pulls one reference; the image id, and whether the name is new or has moved.
     async fn reference(&self, reference: &Reference) -> Result<(Digest, bool), Error> {
-        let pulled = self.fetch(reference).await;
-        pulled.map_err(|error| match error.kind() {
-            ErrorKind::Corrupt => error.or_hint(DAMAGED_HINT),
-            _ => error,
-        })
+        let pulled = async {
+            let source = self.client.source(reference);
+            let top = source.resolve(reference).await?;
+            let copied = self.fetch(&source, reference, &top).await?;
+            self.enter(reference, &copied, None)
+        };
+        pulled.await.map_err(with_damage)
     }
 
-    async fn fetch(&self, reference: &Reference) -> Result<(Digest, bool), Error> {
+    /// Brings what a name stands for into the store, where it has no name yet.
+    async fn fetch(
+        &self,
+        source: &Source,
+        reference: &Reference,
+        top: &Descriptor,
+    ) -> Result<Copied, Error> {
         let store = self.engine.store()?;
-        let source = self.client.source(reference);
-        let top = source.resolve(reference).await?;
-        let raw = source.manifest(&top).await?;
+        let raw = source.manifest(top).await?;
         lapstrake_spec::Document::parse(Some(&top.media_type), &raw)
             .map_err(|error| manifest_error(&error, reference))?;
         let tag = match (reference.digest(), reference.tag()) {
@@ -139,7 +153,7 @@ impl Pull<'_> {
         let layers = HeldLayers::new(self.events, |state| {
             matches!(state, LayerState::AlreadyExists)
         });
-        let copied = lapstrake_image::copy(source.as_ref(), &sink, &top, &options, &layers)
+        let copied = lapstrake_image::copy(source, &sink, top, &options, &layers)
             .await
             .map_err(|error| {
                 layers.release();
@@ -151,7 +165,7 @@ impl Pull<'_> {
         self.events.event(Event::Resolved {
             digest: top.digest.clone(),
         });
-        self.enter(reference, &copied)
+        Ok(copied)
     }
 
     /// A registry that has one image alone gives it whatever platform was asked for.
@@ -169,8 +183,14 @@ impl Pull<'_> {
         Ok(())
     }
 
-    /// Enters the pulled image in the index: the commit point of the pull.
-    fn enter(&self, reference: &Reference, copied: &Copied) -> Result<(Digest, bool), Error> {
+    /// Enters the pulled image in the index, with the record of its verification: the commit point of
+    /// the pull.
+    fn enter(
+        &self,
+        reference: &Reference,
+        copied: &Copied,
+        record: Option<&str>,
+    ) -> Result<(Digest, bool), Error> {
         let store = self.engine.store()?;
         let config = copied.image.as_ref().ok_or_else(|| not_an_image(copied))?;
         let mut size = 0u64;
@@ -196,6 +216,9 @@ impl Pull<'_> {
                 .map(Reference::without_tag)
                 .all(|digest| known.contains(&digest));
             let changed = images.insert(entry.clone());
+            if let Some(record) = record {
+                images.set_verified(&entry.id, reference, record);
+            }
             // A digest that a name was pulled with before is no news.
             Ok::<_, Error>(if by_digest { !is_known } else { changed })
         })?;
@@ -210,6 +233,13 @@ pub(super) fn wrong_platform(name: &Reference, actual: &Platform, wanted: &Platf
         "image with reference {name} was found but its platform ({actual}) does not match the \
          specified platform ({wanted})"
     )
+}
+
+fn with_damage(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Corrupt => error.or_hint(DAMAGED_HINT),
+        _ => error,
+    }
 }
 
 /// What a name led to is no container image.

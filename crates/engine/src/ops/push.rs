@@ -30,6 +30,7 @@ pub async fn push(
     events: &dyn EventSink,
 ) -> Result<Reference, Error> {
     let reference = checked(request)?;
+    refuse_unsigned(engine, Some(&reference))?;
     if !request.all_tags && reference.is_name_only() {
         events.event(Event::DefaultTag {
             tag: "latest".to_owned(),
@@ -61,6 +62,23 @@ pub async fn push(
     let wanted = reference.or_latest();
     push_name(engine, &wanted, events).await?;
     Ok(wanted)
+}
+
+/// Under content trust docker signs what it pushes; here is no key to sign with, and an unsigned push is
+/// not what was asked for.
+pub(super) fn refuse_unsigned(engine: &Engine, name: Option<&Reference>) -> Result<(), Error> {
+    if !engine.has_content_trust() {
+        return Ok(());
+    }
+    let text = "content trust is on, and there is no key that could sign what is pushed";
+    let hint = format!(
+        "push with `--disable-content-trust` and sign the digest that it prints: `cosign sign --key \
+         cosign.key {}@sha256:…`",
+        name.map_or_else(|| "NAME".to_owned(), Reference::familiar_name)
+    );
+    Err(Error::new(ErrorKind::Unsupported, text)
+        .with_origin(Origin::Client)
+        .with_hint(hint))
 }
 
 fn checked(request: &PushRequest) -> Result<Reference, Error> {

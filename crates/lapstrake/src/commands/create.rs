@@ -1,7 +1,7 @@
 //! `create`: a container of an image, not yet started.
 
 use super::run_flags::FLAGS_OF_CREATE;
-use super::{Cmd, check_trust, run, run_request};
+use super::{Cmd, run, run_request};
 use crate::args::Arity;
 use crate::cli::Invocation;
 use crate::failure::Failure;
@@ -21,7 +21,6 @@ pub(super) static COMMAND: Cmd = Cmd {
 fn execute(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     let request = run_request::request(invocation)
         .map_err(|text| Failure::of_usage(&text, invocation.program, "create", 125))?;
-    check_trust(invocation)?;
     let record = run::created(invocation, &request, "create", |id| {
         ops::create(invocation.engine, &request, id, None)
     })?;

@@ -53,7 +53,9 @@ mod tests;
 
 use crate::args::{Command, Entry, Flag, Group, Matches, Node};
 use crate::cli::Invocation;
+use crate::env::Environment;
 use crate::failure::{Failure, INTERRUPTED};
+use lapstrake_engine::Engine;
 use lapstrake_engine::ops::Filters;
 use lapstrake_engine::spec::Platform;
 use std::collections::BTreeMap;
@@ -267,9 +269,11 @@ pub(crate) const OBJECT_FORMAT_HELP: &str = "Format output using a custom templa
 /// The help of `--filter` for listings.
 pub(crate) const FILTER_HELP: &str = "Filter output based on conditions provided";
 
+const NO_TRUST: &str = "disable-content-trust";
+
 /// `--disable-content-trust`.
 pub(crate) const fn trust_flag(help: &'static str) -> Flag {
-    Flag::bool("disable-content-trust", help).default("true")
+    Flag::bool(NO_TRUST, help).default("true")
 }
 
 /// The filters given, by name.
@@ -341,21 +345,28 @@ pub(crate) fn check_platform(invocation: &Invocation<'_>, image: &str) -> Result
     }
 }
 
-/// Refuses work that would need a signature to be checked, which no key is configured for.
-pub(crate) fn check_trust(invocation: &Invocation<'_>) -> Result<(), Failure> {
-    let matches = invocation.matches;
-    let wanted = if matches.changed("disable-content-trust") {
-        !matches.is("disable-content-trust")
-    } else {
-        invocation.env.content_trust()
-    };
-    if !wanted {
-        return Ok(());
+/// The engine, with content trust on for a command that knows `--disable-content-trust`, unless that
+/// flag or the environment says otherwise.
+pub(crate) fn with_trust(
+    engine: Engine,
+    command: &Cmd,
+    matches: &Matches,
+    env: &Environment,
+) -> Engine {
+    let mut flags = command.flags.iter();
+    if !flags.any(|flag| flag.long == NO_TRUST) {
+        return engine;
     }
-    Err(Failure::new("content trust is on, and no key is configured that could verify a signature")
-        .with_hint(
-            "use `--disable-content-trust`, or unset DOCKER_CONTENT_TRUST, to work without signatures",
-        ))
+    let wanted = if matches.changed(NO_TRUST) {
+        !matches.is(NO_TRUST)
+    } else {
+        env.content_trust()
+    };
+    if wanted {
+        engine.with_content_trust(env.trust_files())
+    } else {
+        engine
+    }
 }
 
 const SIGINT: i32 = 2;

@@ -1,6 +1,6 @@
 //! `push`: an image to a registry.
 
-use super::{Cmd, block_on, check_platform, check_trust, trust_flag};
+use super::{Cmd, block_on, check_platform, trust_flag};
 use crate::args::{Arity, Flag};
 use crate::cli::{Invocation, now};
 use crate::failure::Failure;
@@ -36,7 +36,6 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
         reference: matches.required(0).to_owned(),
         all_tags: matches.is("all-tags"),
     };
-    check_trust(invocation)?;
     check_platform(invocation, matches.required(0))?;
     let quiet = matches.is("quiet");
     let progress = Progress::new(invocation.output, Stream::Out, quiet, now);

@@ -1,7 +1,7 @@
 //! `run`: a container of an image, created, started and attended.
 
 use super::run_flags::FLAGS_OF_RUN;
-use super::{Cmd, block_on, check_trust, run_request};
+use super::{Cmd, block_on, run_request};
 use crate::args::{Arity, Matches};
 use crate::cli::{Invocation, now};
 use crate::failure::{BROKEN_PIPE, Failure, with_prefix};
@@ -52,7 +52,6 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     if !detach && tty && streams.stdin && !std::io::stdin().is_terminal() {
         return Err(Failure::new("the input device is not a TTY"));
     }
-    check_trust(invocation)?;
     let attend = !detach && (streams.stdin || streams.stdout || streams.stderr);
     let options = if attend {
         options(streams, tty)
@@ -114,6 +113,13 @@ pub(super) fn created(
         }
     };
     let image = match ops::local_image(invocation.engine, request).map_err(failed)? {
+        Some(image) if invocation.engine.has_content_trust() => {
+            block_on(async {
+                let checked = ops::check_image(invocation.engine, request, &image).await;
+                checked.map_err(failed)
+            })?;
+            image
+        }
         Some(image) => image,
         None => block_on(async {
             ops::fetch_image(invocation.engine, request, &progress)

@@ -1,6 +1,5 @@
 use super::*;
 use crate::args::{HelpStyle, help};
-use crate::env::Environment;
 use crate::ui::Output;
 use crate::ui::output::Stream;
 use crate::ui::text::PushFormat;

@@ -69,7 +69,9 @@ impl EventSink for Progress<'_> {
         let now_ms = (self.clock)().as_millisecond();
         let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
         let (stream, text) = match &event {
-            Event::ImageMissing { .. } => (Stream::Err, screen.render(&event, now_ms)),
+            Event::ImageMissing { .. } | Event::Tagged { .. } => {
+                (Stream::Err, screen.render(&event, now_ms))
+            }
             _ => (self.stream, screen.render(&event, now_ms)),
         };
         if !text.is_empty() {
@@ -238,6 +240,15 @@ fn sentence(event: &Event) -> String {
         Event::DefaultTag { tag } => format!("Using default tag: {tag}"),
         Event::ImageMissing { reference } => {
             format!("Unable to find image '{}' locally", reference.familiar())
+        }
+        Event::VerifiedPull {
+            number,
+            total,
+            reference,
+        } => format!("Pull ({number} of {total}): {}", reference.familiar()),
+        Event::Verified { keys } => format!("Signature verified with {}", keys.join(" and ")),
+        Event::Tagged { from, to } => {
+            format!("Tagging {} as {}", from.familiar(), to.familiar())
         }
         Event::PullStarted { tag, path } => format!("{tag}: Pulling from {path}"),
         Event::PushStarted { repository } => {

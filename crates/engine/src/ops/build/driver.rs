@@ -135,7 +135,7 @@ impl Build<'_> {
         }
         self.check_directive(&planned, &warnings)?;
         allowed.check(self, &planned)?;
-        finish::check_outputs(&request)?;
+        finish::check_outputs(self.engine, &request)?;
         let imported = imports::Imported::read(self, &request)?;
         let (solved, ids) = self.solve(&request, &planned, imported.as_imports())?;
         let scope = scope(&request, &planned);

@@ -4,9 +4,11 @@ use super::driver::{Build, Planned};
 use super::request::{BuildRequest, Dialect, SecretSource, Stdout};
 use super::result::{BuildResult, BuiltImage};
 use super::words::{io_words, source_error};
+use crate::Engine;
 use crate::error::{Error, ErrorKind, Origin};
 use crate::event::Event;
 use crate::ops::export::{self, CacheTarget, ExportRequest, Exported, Output, Product};
+use crate::ops::push::refuse_unsigned;
 use lapstrake_build::cache::Record;
 use lapstrake_build::event::{BuildEvent, VertexId};
 use lapstrake_build::solve::{Solved, SolvedTarget};
@@ -17,7 +19,10 @@ const EXPORT: VertexId = VertexId(VertexId::ENGINE + 2);
 const CACHE: VertexId = VertexId(VertexId::ENGINE + 3);
 
 /// What can be refused before any work.
-pub(super) fn check_outputs(request: &BuildRequest) -> Result<(), Error> {
+pub(super) fn check_outputs(engine: &Engine, request: &BuildRequest) -> Result<(), Error> {
+    if request.outputs.iter().any(Output::is_pushed) {
+        refuse_unsigned(engine, request.tags.first())?;
+    }
     let stdout = request.outputs.iter().any(Output::uses_stdout);
     if stdout && request.stdout.is_none() {
         let text = "output to standard output is not possible here";

@@ -7,10 +7,12 @@ use super::request::Dialect;
 use crate::error::{Error, ErrorKind, Origin};
 use crate::event::{Event, EventSink};
 use crate::ops::pull::{PullRequest, pull};
+use crate::trust::local;
 use crate::{Engine, transfer};
 use lapstrake_build::event::{BuildEvent, VertexEnd, VertexId};
 use lapstrake_build::graph::ImageWanted;
 use lapstrake_build::plan::BaseImage;
+use lapstrake_build::sandbox::Stream;
 use lapstrake_image::LayerState;
 use lapstrake_snapshot::Layer;
 use lapstrake_spec::{Digest, Platform, Reference};
@@ -142,6 +144,7 @@ impl Resolver<'_> {
             && (*by_id || !self.always)
             && (fits(entry) || *by_id)
         {
+            self.check(entry, &reference, *by_id)?;
             return self.found(entry, &reference);
         }
         match self.pulled(&reference, wanted, vertex) {
@@ -154,10 +157,24 @@ impl Resolver<'_> {
             }
             // It is here for another platform only, and nobody asked for this one in particular.
             Err(error) => match local.filter(|_| !self.explicit && !self.always) {
-                Some((entry, _)) => self.found(&entry, &reference),
-                None => Err(error),
+                Some((entry, _)) if !self.engine.has_content_trust() => {
+                    self.found(&entry, &reference)
+                }
+                _ => Err(error),
             },
         }
+    }
+
+    /// Content trust is about images that are here, too.
+    fn check(&self, entry: &Entry, reference: &Reference, by_id: bool) -> Result<(), Error> {
+        if !self.engine.has_content_trust() {
+            return Ok(());
+        }
+        let name = (!by_id).then_some(reference);
+        let checked = local::check(self.engine, name, &entry.id);
+        self.network
+            .wait(checked)
+            .map_err(|error| error.with_origin(Origin::Stream))
     }
 
     fn pulled(
@@ -270,6 +287,11 @@ impl EventSink for Told<'_> {
                     done,
                 }));
             }
+            Event::Verified { keys } => self.events.event(Event::Build(BuildEvent::Output {
+                vertex: self.vertex,
+                stream: Stream::Stderr,
+                bytes: format!("signature verified with {}\n", keys.join(" and ")).into_bytes(),
+            })),
             Event::Warning { text } => self.events.event(Event::Warning { text }),
             _ => {}
         }

@@ -141,6 +141,11 @@ impl Output {
         }
     }
 
+    /// Whether something goes to a registry.
+    pub fn is_pushed(&self) -> bool {
+        matches!(self, Self::Registry { .. } | Self::Image { push: true, .. })
+    }
+
     /// Whether an image is made, so that there is an image id.
     pub fn makes_image(&self) -> bool {
         self.form().is_some()

@@ -9,7 +9,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-use super::{Cmd, Run, block_on, check_trust};
+use super::{Cmd, Run, block_on};
 use crate::args::Arity;
 use crate::cli::{Invocation, now};
 use crate::failure::Failure;
@@ -51,7 +51,6 @@ fn build(invocation: &Invocation<'_>, buildkit: Option<&str>) -> Result<u8, Fail
         is_terminal: invocation.output.is_terminal(Stream::Err),
     };
     let face = face(invocation.matches, around).map_err(fail::by_client)?;
-    check_trust(invocation)?;
     let request = request::request(invocation, face)
         .map_err(|failure| fail::before(failure, face, invocation))?;
     refuse_terminal(invocation, &request).map_err(fail::by_client)?;

@@ -1,0 +1,154 @@
+//! Images of the store under content trust.
+//!
+//! A verified pull leaves a record in the image's entry of the index: which name and digest, when, and
+//! by which key for each demand. It counts as long as every demand of the day names that key and
+//! compares names in the same way, so that a key that is no longer trusted takes its images with it.
+//! What has no record that counts is verified at its registry, by the digest that it was pulled under.
+
+use super::{Demand, Needs, Proof, Trust, refusal};
+use crate::error::{Error, ErrorKind};
+use crate::{Engine, transfer};
+use lapstrake_image::ContentSource as _;
+use lapstrake_spec::{Digest, Reference};
+use lapstrake_store::Entry;
+
+/// The record of a verification, as text: `NAME@DIGEST TIME PROOF…`.
+pub(crate) fn record(
+    engine: &Engine,
+    name: &Reference,
+    digest: &Digest,
+    proofs: &[Proof],
+) -> String {
+    let mut words = vec![
+        name.with_digest(digest.clone()).canonical(),
+        engine.now().to_string(),
+    ];
+    words.extend(proofs.iter().map(word));
+    words.join(" ")
+}
+
+/// `KEY/IDENTITY`
+fn word(proof: &Proof) -> String {
+    format!("{}/{}", proof.id, proof.identity)
+}
+
+/// Whether a record says that all demands on this name were met.
+fn meets(record: &str, name: &Reference, demands: &[Demand]) -> bool {
+    let mut words = record.split(' ');
+    let verified = words.next().and_then(|name| Reference::parse(name).ok());
+    let is_of_name = verified.is_some_and(|verified| match name.digest() {
+        Some(_) => verified.without_tag() == name.without_tag(),
+        None => verified.without_digest() == *name,
+    });
+    let proofs: Vec<&str> = words.skip(1).collect();
+    let is_met = |demand: &Demand| {
+        demand.keys.iter().any(|key| {
+            let wanted = format!("{}/{}", key.id, demand.identity.word());
+            proofs.contains(&wanted.as_str())
+        })
+    };
+    is_of_name && demands.iter().all(is_met)
+}
+
+/// Refuses an image of the store that was not verified and cannot be. `typed` is the name that was
+/// asked for; none when it was asked for by its id.
+pub(crate) async fn check(
+    engine: &Engine,
+    typed: Option<&Reference>,
+    id: &Digest,
+) -> Result<(), Error> {
+    let Some(trust) = engine.trust()? else {
+        return Ok(());
+    };
+    if let Some(name) = typed {
+        return check_name(engine, &trust, &name.or_latest(), id).await;
+    }
+    let names: Vec<Reference> = {
+        let images = engine.store()?.images()?;
+        let mut names = images.tags_of(id);
+        names.extend(images.digests_of(id));
+        names
+    };
+    let mut first_error = None;
+    for name in &names {
+        match check_name(engine, &trust, name, id).await {
+            Ok(()) => return Ok(()),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    match (first_error, trust.needs(None)) {
+        (Some(error), _) | (None, Err(error)) => Err(error),
+        (None, Ok(Needs::Nothing)) => Ok(()),
+        (None, Ok(Needs::Signatures(_))) => Err(not_signed(id.short())),
+    }
+}
+
+async fn check_name(
+    engine: &Engine,
+    trust: &Trust,
+    name: &Reference,
+    id: &Digest,
+) -> Result<(), Error> {
+    let Needs::Signatures(demands) = trust.needs(Some(name))? else {
+        return Ok(());
+    };
+    let store = engine.store()?;
+    let pulled = {
+        let images = store.images()?;
+        let mut entries = images.entries().iter().filter(|entry| entry.id == *id);
+        let counts = |entry: &Entry| {
+            let record = entry.verified();
+            record.is_some_and(|record| meets(record, name, &demands))
+        };
+        if entries.clone().any(counts) {
+            return Ok(());
+        }
+        entries.find_map(|entry| pulled_as(entry, name))
+    };
+    let Some(pulled) = pulled else {
+        return Err(not_signed(&name.familiar()));
+    };
+    let client = transfer::client(engine)?;
+    let top = client.source(&pulled).resolve(&pulled).await.map_err(|error| {
+        let error = Error::from(error);
+        let text = format!("cannot verify {name}: {}", error.message());
+        error
+            .with_message(text)
+            .or_hint("content trust is on, and the image in the store was not verified when it was pulled")
+    })?;
+    let proofs = trust.verify(&client, name, &top).await?;
+    let digest = top.digest.clone();
+    let record = record(engine, name, &digest, &proofs);
+    store.update(|images| {
+        images.set_verified(id, name, &record);
+        Ok::<_, Error>(())
+    })?;
+    Ok(())
+}
+
+/// The name with digest under which an entry's image came from the name's repository.
+fn pulled_as(entry: &Entry, name: &Reference) -> Option<Reference> {
+    if name.digest().is_none() && entry.name.as_ref() != Some(name) {
+        return None;
+    }
+    let mut known = entry.repo_digests.iter();
+    let fits = |known: &&Reference| {
+        let digest = name.digest();
+        known.same_repository(name) && digest.is_none_or(|digest| known.digest() == Some(digest))
+    };
+    known.find(fits).cloned()
+}
+
+fn not_signed(name: &str) -> Error {
+    let text =
+        format!("No trust data for {name}: it was made or loaded here, not pulled from a registry");
+    refusal(text).with_hint(
+        "push it and sign it, or allow its name by `insecureAcceptAnything` in the policy; \
+         `--disable-content-trust` does without",
+    )
+}
+
+/// Whether a failure is content trust's own answer.
+pub(crate) fn is_refusal(error: &Error) -> bool {
+    error.kind() == ErrorKind::Denied
+}
