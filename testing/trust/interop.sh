@@ -128,6 +128,15 @@ if [ -n "$cosign" ]; then
     name=$registry/stranger:1
     push "$name"
     sign "$here/p384.key" "${name%:1}@$digest" && pulls "other key, $registry" "$name" no "is by another key"
+    name=$registry/platforms:1
+    printf 'FROM scratch\nLABEL a=b\n' >"$here/context/Dockerfile"
+    "$lap" build -q --platform linux/amd64,linux/arm64 --push -t "$name" "$here/context" >"$here/build.log" 2>&1 ||
+      say FAILED "build of $name: $(tail -1 "$here/build.log")"
+    digest=sha256:$(curl -s -H 'Accept: application/vnd.oci.image.index.v1+json' \
+      -H 'Accept: application/vnd.docker.distribution.manifest.list.v2+json' \
+      "http://$registry/v2/platforms/manifests/1" | sha256sum | cut -d' ' -f1)
+    pulls "unsigned index, $registry" "$name" no "remote trust data does not exist"
+    sign "$here/cosign.key" "${name%:1}@$digest" && pulls "signed index, $registry" "$name" yes
     name=$registry/attested:1
     push "$name"
     echo '{}' >"$here/predicate.json"

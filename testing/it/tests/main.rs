@@ -15,3 +15,4 @@ mod registry;
 mod rows;
 mod run;
 mod surface;
+mod trust;
