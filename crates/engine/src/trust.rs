@@ -25,6 +25,7 @@ mod signature;
 mod tests;
 
 use crate::error::{Error, ErrorKind, Origin};
+use crate::ops::TrustedSigner;
 use fetch::Signatures;
 pub(crate) use judge::Proof;
 use judge::{Demand, judge, refusal};
@@ -177,6 +178,20 @@ impl Trust {
         })
     }
 
+    /// The keys that may sign an image of this name.
+    pub(crate) fn signers(&self, name: &Reference) -> Result<Vec<TrustedSigner>, Error> {
+        let Needs::Signatures(demands) = self.needs(Some(name))? else {
+            return Ok(Vec::new());
+        };
+        let keys = demands.into_iter().flat_map(|demand| demand.keys);
+        Ok(keys
+            .map(|key| TrustedSigner {
+                name: key.name,
+                id: key.id,
+            })
+            .collect())
+    }
+
     /// The proofs that what a name stands for in its registry is what its publisher signed. None are
     /// needed where the policy accepts anything.
     pub(crate) async fn verify(
@@ -220,6 +235,13 @@ impl Trust {
             (Err(refused), None) => Err(refused),
         }
     }
+}
+
+/// Whether a tag is one of those that signers make of an image's digest: `sha256-HEX`, `sha256-HEX.sig`.
+pub(crate) fn is_of_signature(tag: &str) -> bool {
+    let digits = tag.strip_prefix("sha256-").unwrap_or_default();
+    let digits = digits.split('.').next().unwrap_or_default();
+    digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn parted<T, E>(result: Result<Vec<T>, E>) -> (Vec<T>, Option<E>) {

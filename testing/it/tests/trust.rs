@@ -195,6 +195,33 @@ fn a_push_is_refused_because_it_would_not_be_signed() {
 }
 
 #[test]
+fn trust_inspect_names_tags_and_signers() {
+    let place = Place::new(Cli::built());
+    let name = place.name.to_string();
+    let stderr = place.lap.fails(1, &["trust", "inspect", &name]);
+    assert!(stderr.contains("no key is configured"), "{stderr}");
+    place.trust();
+    let outcome = place.lap.run(&["trust", "inspect", &name]);
+    assert_eq!((outcome.stdout.as_str(), outcome.code), ("[]\n", Some(1)));
+    let wanted = format!("no signatures or cannot access {name}\nhint: remote trust data");
+    assert!(outcome.stderr.starts_with(&wanted), "{outcome}");
+    place.sign();
+    let shown = place.lap.ok(&["trust", "inspect", &name]);
+    let digest = format!("\"Digest\": \"{}\"", place.digest.hex());
+    for part in ["\"SignedTag\": \"1\"", &digest, "\"release\""] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    let repository = place.name.familiar_name();
+    let shown = place.lap.ok(&["trust", "inspect", "--pretty", &repository]);
+    let row = format!("1            {}   release\n", place.digest.hex());
+    assert!(
+        shown.starts_with(&format!("\nSignatures for {repository}\n\nSIGNED TAG ")),
+        "{shown}"
+    );
+    assert!(shown.contains(&row), "{shown}");
+}
+
+#[test]
 fn the_policy_that_is_named_counts() {
     let lap = Cli::built().variable("DOCKER_CONTENT_TRUST", "1");
     let policy = lap.home().join("team.json").display().to_string();

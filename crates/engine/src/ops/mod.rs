@@ -31,6 +31,7 @@ mod search;
 mod system;
 mod tag;
 mod target;
+mod trust;
 
 pub use build::{
     Answer, BuildRequest, BuildResult, BuiltImage, CacheLocation, CacheOptions, Call, Dialect,
@@ -80,3 +81,4 @@ pub use system::{
 };
 pub use tag::tag;
 pub use target::ArchiveTarget;
+pub use trust::{InspectedTrust, SignedTag, TrustedSigner, inspect_trust};

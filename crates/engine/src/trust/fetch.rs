@@ -5,7 +5,7 @@
 //! with payloads or bundles as layers. A signature that is broken, or too many of them, keeps nobody
 //! from finding a good one among the newest.
 
-use super::signature::{BUNDLE, SIGNATURE_ANNOTATION, SIMPLE_SIGNING, Signature};
+use super::signature::{BUNDLE, SIGNATURE_ANNOTATION, SIGNED, SIMPLE_SIGNING, Signature};
 use bytes::Bytes;
 use lapstrake_image::{ContentSource, Error, ErrorKind, RetryPolicy, Silent, read_blob};
 use lapstrake_registry::client::{Client, Source};
@@ -28,7 +28,6 @@ const COSIGN_ARTIFACT: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
 const EMPTY_ARTIFACT: &str = "application/vnd.oci.empty.v1+json";
 /// The annotation of a bundle with a statement: what it states.
 const PREDICATE: &str = "dev.sigstore.bundle.predicateType";
-const SIGNED: &str = "https://sigstore.dev/cosign/sign/v1";
 
 /// The signatures of one image in a registry.
 pub(super) struct Signatures<'a> {

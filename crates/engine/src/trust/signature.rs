@@ -36,7 +36,7 @@ const STATEMENTS: [&str; 2] = [
 ];
 /// The statement that an image is signed. Others are about how it was made or what is in it: their
 /// signers have not said that it may be used.
-const SIGNED: &str = "https://sigstore.dev/cosign/sign/v1";
+pub(super) const SIGNED: &str = "https://sigstore.dev/cosign/sign/v1";
 /// Signatures of one envelope.
 const ENVELOPE_SIGNATURES_LIMIT: usize = 16;
 

@@ -44,6 +44,7 @@ mod stop;
 mod system_check;
 mod system_df;
 mod tag;
+mod trust;
 mod unpause;
 mod version;
 mod wait;
@@ -135,6 +136,7 @@ pub(crate) static ROOT: Group<Run> = Group {
         leaf("stop", &stop::COMMAND),
         group("system", &SYSTEM),
         leaf("tag", &tag::COMMAND),
+        group("trust", &TRUST),
         leaf("unpause", &unpause::COMMAND),
         leaf("version", &version::COMMAND),
         group("volume", &VOLUME),
@@ -228,6 +230,11 @@ static SYSTEM: Group<Run> = Group {
         leaf("info", &info::COMMAND),
         leaf("prune", &prune::SYSTEM),
     ],
+};
+
+static TRUST: Group<Run> = Group {
+    about: "Manage trust on Docker images",
+    entries: &[leaf("inspect", &trust::INSPECT)],
 };
 
 static VOLUME: Group<Run> = Group {

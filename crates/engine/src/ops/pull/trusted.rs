@@ -4,7 +4,7 @@
 use super::{Pull, Pulled, no_tag, with_damage};
 use crate::error::{Error, ErrorKind, Origin};
 use crate::event::Event;
-use crate::trust::{Proof, Trust, local};
+use crate::trust::{Proof, Trust, is_of_signature, local};
 use lapstrake_image::ContentSource as _;
 use lapstrake_spec::{Descriptor, Digest, Reference};
 
@@ -84,13 +84,6 @@ async fn verified_tags(
             .with_hint("`--disable-content-trust` pulls them without signatures"));
     }
     Ok(all)
-}
-
-/// Whether a tag is one of those that signers make of an image's digest: `sha256-HEX`, `sha256-HEX.sig`.
-fn is_of_signature(tag: &str) -> bool {
-    let digits = tag.strip_prefix("sha256-").unwrap_or_default();
-    let digits = digits.split('.').next().unwrap_or_default();
-    digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Pulls a digest and gives it its name, in one step.
