@@ -148,6 +148,41 @@ if [ -n "$cosign" ]; then
   done
 fi
 
+# What lap writes, and what others think of it.
+export DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE=secret
+(cd "$here" && "$lap" trust key generate own) >"$here/key.log" 2>&1 || say FAILED "trust key generate"
+cp "$here/own.pub" "$trusted/own.pub"
+for registry in "${registries[@]}"; do
+  name=$registry/own:1
+  push "$name"
+  "$lap" push --disable-content-trust=false "$name" >"$here/sign.log" 2>&1 || say FAILED "push: $(tail -1 "$here/sign.log")"
+  pulls "lap, $registry" "$name" yes
+  if [ -n "$cosign" ]; then
+    $cosign verify --key "$here/own.pub" --allow-http-registry --insecure-ignore-tlog \
+      --new-bundle-format=false "$name" >"$here/verify.log" 2>&1 && say ok "cosign verifies lap, $registry" ||
+      say FAILED "cosign verifies lap, $registry: $(tail -1 "$here/verify.log")"
+    push "$registry/theirs:1"
+    sign "$HOME/.config/lapstrake/private/own.key" "$registry/theirs@$digest" &&
+      pulls "cosign with a key of lap, $registry" "$registry/theirs:1" yes
+    push "$registry/ours:1"
+    "$lap" trust sign --key "$here/cosign.key" "$registry/ours:1" >"$here/sign.log" 2>&1
+    pulls "lap with a key of cosign, $registry" "$registry/ours:1" yes
+  fi
+  if [ -n "$skopeo" ]; then
+    mkdir -p "$here/registries.d"
+    printf 'default-docker:\n  use-sigstore-attachments: true\n' >"$here/registries.d/default.yaml"
+    cat >"$here/policy.json" <<J
+{"default": [{"type": "reject"}], "transports": {"docker": {"$registry":
+  [{"type": "sigstoreSigned", "keyPath": "$here/own.pub"}]}}}
+J
+    $skopeo --registries.d "$here/registries.d" --policy "$here/policy.json" copy --remove-signatures \
+      --src-tls-verify=false "docker://$name" "dir:$here/copied" >"$here/verify.log" 2>&1 &&
+      say ok "skopeo verifies lap, $registry" ||
+      say FAILED "skopeo verifies lap, $registry: $(tail -1 "$here/verify.log")"
+  fi
+done
+rm "$trusted/own.pub"
+
 # What skopeo and podman write: payloads that name the tag.
 if [ -n "$skopeo" ]; then
   mkdir -p "$here/registries.d"

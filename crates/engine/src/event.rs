@@ -35,6 +35,13 @@ pub enum Event {
         /// The keys, as people know them.
         keys: Vec<String>,
     },
+    /// What was pushed is being signed.
+    Signing,
+    /// It is signed: `Successfully signed NAME:TAG`.
+    Signed {
+        /// The name.
+        reference: Reference,
+    },
     /// A verified image is pulled: `Pull (1 of 1): NAME:TAG@sha256:…`.
     VerifiedPull {
         /// Which of them it is, from 1.

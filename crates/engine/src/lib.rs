@@ -26,6 +26,7 @@ pub use lapstrake_registry as registry;
 pub use lapstrake_spec as spec;
 pub use lapstrake_store as store;
 pub use settings::Settings;
+pub use trust::private::SigningKey;
 pub use trust::{KEYS_FOLDER, POLICY_FILE, TrustFiles};
 
 use lapstrake_container::Containers;
@@ -42,6 +43,8 @@ pub struct Engine {
     clock: Clock,
     /// Where to look for those who are trusted; none: images need no signatures.
     trust: Option<TrustFiles>,
+    /// What signs pushed images under content trust.
+    signer: Option<Arc<SigningKey>>,
     /// One for all clones.
     store: Arc<OnceLock<Store>>,
 }
@@ -53,6 +56,7 @@ impl Engine {
             settings,
             clock,
             trust: None,
+            signer: None,
             store: Arc::default(),
         }
     }
@@ -61,6 +65,12 @@ impl Engine {
     /// containers and images of them, refuse those whose signature cannot be verified.
     pub fn with_content_trust(mut self, files: TrustFiles) -> Self {
         self.trust = Some(files);
+        self
+    }
+
+    /// The same engine with a key that signs what `push` pushes.
+    pub fn with_signer(mut self, key: SigningKey) -> Self {
+        self.signer = Some(Arc::new(key));
         self
     }
 

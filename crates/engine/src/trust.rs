@@ -19,6 +19,8 @@ mod judge;
 mod key;
 pub(crate) mod local;
 mod policy;
+pub(crate) mod private;
+pub(crate) mod sign;
 mod signature;
 
 #[cfg(test)]

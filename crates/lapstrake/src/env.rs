@@ -9,6 +9,7 @@
 //! | `DOCKER_HOST`, `DOCKER_CONTEXT` | a daemon; there is none, so one elsewhere is answered with a warning |
 //! | `DOCKER_DEFAULT_PLATFORM` | the platform to pull and run unless a flag says otherwise |
 //! | `DOCKER_CONTENT_TRUST` | whether images must be signed |
+//! | `DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE` | what opens the key that signs |
 //! | `LAPSTRAKE_POLICY` | the policy that says by whom, in place of the usual ones |
 //! | `DOCKER_BUILDKIT` | 0: builds look and count as in docker's classic builder |
 //! | `BUILDKIT_PROGRESS` | how builds show their progress unless a flag says otherwise |
@@ -36,6 +37,7 @@ pub(crate) struct Environment {
     default_platform: Option<String>,
     content_trust: bool,
     policy: Option<PathBuf>,
+    passphrase: Option<String>,
     buildkit: Option<String>,
     build_progress: Option<String>,
     has_colours: bool,
@@ -67,6 +69,7 @@ impl Environment {
                 .filter(|value| !value.is_empty())
                 .is_some_and(|value| crate::args::parse_bool(&value).unwrap_or(true)),
             policy: path("LAPSTRAKE_POLICY"),
+            passphrase: variable("DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE"),
             buildkit: variable("DOCKER_BUILDKIT"),
             build_progress: variable("BUILDKIT_PROGRESS"),
             has_colours: variable("NO_COLOR").is_none_or(|value| value.is_empty()),
@@ -107,6 +110,18 @@ impl Environment {
     /// Where policies and keys for content trust are.
     pub(crate) fn trust_files(&self) -> TrustFiles {
         TrustFiles::usual(self.policy.clone(), self.home.as_deref())
+    }
+
+    /// Where private keys are kept.
+    pub(crate) fn private_keys(&self) -> PathBuf {
+        let home = self.home.clone();
+        let home = home.unwrap_or_else(|| PathBuf::from("/root"));
+        home.join(".config/lapstrake/private")
+    }
+
+    /// What opens private keys.
+    pub(crate) fn passphrase(&self) -> Option<&str> {
+        self.passphrase.as_deref()
     }
 
     /// `DOCKER_BUILDKIT`.

@@ -1,5 +1,7 @@
 //! Content trust with the built `lap`: what the commands print, and what they refuse.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use lapstrake_spec::{Digest, Reference};
 use lapstrake_testkit::{Cli, RandomImage, Shape, Signer, TestRegistry};
 
@@ -192,6 +194,67 @@ fn a_push_is_refused_because_it_would_not_be_signed() {
     let build = ["build", "--push", "-t", &name, "."];
     let stderr = place.lap.fails(1, &build);
     assert!(stderr.contains("no key that could sign"), "{stderr}");
+}
+
+#[test]
+fn a_key_of_ones_own_signs_what_is_pushed() {
+    let lap = Cli::built().variable("DOCKER_CONTENT_TRUST", "1");
+    let place = Place::new(lap.variable("DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE", "sesame"));
+    let lap = &place.lap;
+    let stderr = lap.fails(1, &["trust", "sign", &place.name.to_string()]);
+    assert!(stderr.contains("there is no key to sign with"), "{stderr}");
+    let made = lap.ok(&["trust", "key", "generate", "me"]);
+    let public = lap.home().join("me.pub");
+    assert_eq!(
+        made,
+        format!(
+            "Generating key for me...\nSuccessfully generated and loaded private key. Corresponding \
+             public key available: {}\n",
+            public.display()
+        )
+    );
+    let private = std::fs::metadata(place.own("private/me.key")).unwrap();
+    assert_eq!(private.permissions().mode() & 0o777, 0o600);
+    let stderr = lap.fails(1, &["trust", "key", "generate", "me"]);
+    assert!(
+        stderr.starts_with("public key file already exists: "),
+        "{stderr}"
+    );
+    let stderr = lap.fails(1, &["trust", "key", "generate", "../me"]);
+    assert!(
+        stderr.starts_with("key name \"../me\" must start with"),
+        "{stderr}"
+    );
+    place.write("trust.d/me.pub", &std::fs::read_to_string(public).unwrap());
+    std::fs::write(lap.home().join("Dockerfile"), "FROM scratch\nLABEL a=b\n").unwrap();
+    let name = place.registry.reference("own/app:1").to_string();
+    lap.ok(&["build", "-q", "-t", &name, "."]);
+    let pushed = lap.ok(&["push", &name]);
+    let end = format!("Signing and pushing trust metadata\nSuccessfully signed {name}\n");
+    assert!(pushed.ends_with(&end), "{pushed}");
+    lap.ok(&["pull", "-q", &name]);
+    // The signature is that of this tag.
+    let other = place.registry.reference("own/app:2").to_string();
+    lap.ok(&["tag", &name, &other]);
+    lap.ok(&["push", "-q", "--disable-content-trust", &other]);
+    let stderr = lap.fails(1, &["pull", &other]);
+    assert!(
+        stderr.contains(&format!("is of {name}, and {other} was asked for")),
+        "{stderr}"
+    );
+    let signed = lap.ok(&["trust", "sign", &other]);
+    assert_eq!(signed, format!("Successfully signed {other}\n"));
+    lap.ok(&["pull", "-q", &other]);
+    lap.ok(&["pull", "-q", &name]);
+    let wrong = Cli::built().variable("DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE", "wrong");
+    let key = place.own("private/me.key");
+    let stderr = wrong.fails(1, &["trust", "sign", "--key", &key, &name]);
+    assert!(stderr.contains("the passphrase is wrong"), "{stderr}");
+    let stderr = Cli::built().fails(1, &["trust", "sign", "--key", &key, &name]);
+    assert!(
+        stderr.contains("the passphrase cannot be asked for"),
+        "{stderr}"
+    );
 }
 
 #[test]

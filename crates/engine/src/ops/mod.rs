@@ -32,6 +32,7 @@ mod system;
 mod tag;
 mod target;
 mod trust;
+mod trust_key;
 
 pub use build::{
     Answer, BuildRequest, BuildResult, BuiltImage, CacheLocation, CacheOptions, Call, Dialect,
@@ -82,3 +83,4 @@ pub use system::{
 pub use tag::tag;
 pub use target::ArchiveTarget;
 pub use trust::{InspectedTrust, SignedTag, TrustedSigner, inspect_trust};
+pub use trust_key::{GenerateKey, generate_key, sign_image};

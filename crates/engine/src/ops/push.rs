@@ -6,6 +6,7 @@
 
 use crate::error::{Error, ErrorKind, Origin};
 use crate::event::{Event, EventSink, HeldLayers};
+use crate::trust::sign;
 use crate::{Engine, lookup, transfer};
 use lapstrake_image::{CopyOptions, LayerState};
 use lapstrake_spec::{Descriptor, Reference};
@@ -64,16 +65,16 @@ pub async fn push(
     Ok(wanted)
 }
 
-/// Under content trust docker signs what it pushes; here is no key to sign with, and an unsigned push is
-/// not what was asked for.
+/// Under content trust docker signs what it pushes. Where no key is at hand, an unsigned push is not what
+/// was asked for.
 pub(super) fn refuse_unsigned(engine: &Engine, name: Option<&Reference>) -> Result<(), Error> {
-    if !engine.has_content_trust() {
+    if !engine.has_content_trust() || engine.signer.is_some() {
         return Ok(());
     }
     let text = "content trust is on, and there is no key that could sign what is pushed";
     let hint = format!(
-        "push with `--disable-content-trust` and sign the digest that it prints: `cosign sign --key \
-         cosign.key {}@sha256:…`",
+        "`lap trust key generate` makes one; or push with `--disable-content-trust` and sign the digest \
+         that it prints: `cosign sign --key cosign.key {}@sha256:…`",
         name.map_or_else(|| "NAME".to_owned(), Reference::familiar_name)
     );
     Err(Error::new(ErrorKind::Unsupported, text)
@@ -168,6 +169,16 @@ async fn push_name(engine: &Engine, name: &Reference, events: &dyn EventSink) ->
         digest: manifest.digest.clone(),
         size: manifest.size,
     });
+    if let Some(key) = engine
+        .signer
+        .as_ref()
+        .filter(|_| engine.has_content_trust())
+    {
+        events.event(Event::Signing);
+        sign::publish(&client, name, &manifest.digest, key).await?;
+        let reference = name.clone();
+        events.event(Event::Signed { reference });
+    }
     Ok(())
 }
 

@@ -11,8 +11,10 @@ use std::fmt;
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Json {
-    /// `null`, `true`, `false` or a number: nobody here asks which.
+    /// `null`, `true`, `false` or a number of another kind: nobody here asks which.
     Plain,
+    /// A whole number that is not negative.
+    Number(u64),
     /// A string.
     Text(String),
     /// An array.
@@ -31,6 +33,14 @@ impl Json {
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The whole number.
+    pub(super) fn number(&self) -> Option<u64> {
+        match self {
+            Self::Number(number) => Some(*number),
             _ => None,
         }
     }
@@ -81,8 +91,8 @@ impl<'de> Visitor<'de> for Reader {
         Ok(Json::Plain)
     }
 
-    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Json, E> {
-        Ok(Json::Plain)
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Json, E> {
+        Ok(Json::Number(number))
     }
 
     fn visit_f64<E: de::Error>(self, _: f64) -> Result<Json, E> {

@@ -188,7 +188,7 @@ fn read_line(output: &Output) -> Result<String, Failure> {
 
 /// Asks for a line that the terminal does not show: not even to who types as soon as the question is there. An
 /// interrupt gives the terminal back first.
-fn read_hidden(output: &Output, question: &str) -> Result<String, Failure> {
+pub(super) fn read_hidden(output: &Output, question: &str) -> Result<String, Failure> {
     let stdin = std::io::stdin();
     let raw = RawMode::enter(stdin.as_fd())?;
     output.print(question);

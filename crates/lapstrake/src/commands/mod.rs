@@ -39,6 +39,7 @@ mod run_mount;
 mod run_request;
 mod save;
 mod search;
+mod sign;
 mod start;
 mod stop;
 mod system_check;
@@ -234,7 +235,16 @@ static SYSTEM: Group<Run> = Group {
 
 static TRUST: Group<Run> = Group {
     about: "Manage trust on Docker images",
-    entries: &[leaf("inspect", &trust::INSPECT)],
+    entries: &[
+        leaf("inspect", &trust::INSPECT),
+        group("key", &TRUST_KEY),
+        leaf("sign", &sign::COMMAND),
+    ],
+};
+
+static TRUST_KEY: Group<Run> = Group {
+    about: "Manage keys for signing Docker images",
+    entries: &[leaf("generate", &sign::GENERATE)],
 };
 
 static VOLUME: Group<Run> = Group {

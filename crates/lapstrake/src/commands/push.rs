@@ -1,6 +1,6 @@
 //! `push`: an image to a registry.
 
-use super::{Cmd, block_on, check_platform, trust_flag};
+use super::{Cmd, block_on, check_platform, sign, trust_flag};
 use crate::args::{Arity, Flag};
 use crate::cli::{Invocation, now};
 use crate::failure::Failure;
@@ -39,7 +39,14 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     check_platform(invocation, matches.required(0))?;
     let quiet = matches.is("quiet");
     let progress = Progress::new(invocation.output, Stream::Out, quiet, now);
-    let pushed = block_on(ops::push(invocation.engine, &request, &progress))?;
+    let signing = if invocation.engine.has_content_trust() {
+        sign::own_key(invocation)?
+    } else {
+        None
+    };
+    let signing = signing.map(|key| invocation.engine.clone().with_signer(key));
+    let engine = signing.as_ref().unwrap_or(invocation.engine);
+    let pushed = block_on(ops::push(engine, &request, &progress))?;
     if quiet {
         invocation.output.line(&pushed.canonical());
     }

@@ -247,6 +247,8 @@ fn sentence(event: &Event) -> String {
             reference,
         } => format!("Pull ({number} of {total}): {}", reference.familiar()),
         Event::Verified { keys } => format!("Signature verified with {}", keys.join(" and ")),
+        Event::Signing => "Signing and pushing trust metadata".to_owned(),
+        Event::Signed { reference } => format!("Successfully signed {}", reference.canonical()),
         Event::Tagged { from, to } => {
             format!("Tagging {} as {}", from.familiar(), to.familiar())
         }
