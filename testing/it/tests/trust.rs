@@ -193,7 +193,7 @@ fn a_push_is_refused_because_it_would_not_be_signed() {
     .unwrap();
     let build = ["build", "--push", "-t", &name, "."];
     let stderr = place.lap.fails(1, &build);
-    assert!(stderr.contains("no key that could sign"), "{stderr}");
+    assert!(stderr.contains("signs nothing that it pushes"), "{stderr}");
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub async fn push(
     events: &dyn EventSink,
 ) -> Result<Reference, Error> {
     let reference = checked(request)?;
-    refuse_unsigned(engine, Some(&reference))?;
+    refuse_unsigned(engine, &reference)?;
     if !request.all_tags && reference.is_name_only() {
         events.event(Event::DefaultTag {
             tag: "latest".to_owned(),
@@ -67,7 +67,7 @@ pub async fn push(
 
 /// Under content trust docker signs what it pushes. Where no key is at hand, an unsigned push is not what
 /// was asked for.
-pub(super) fn refuse_unsigned(engine: &Engine, name: Option<&Reference>) -> Result<(), Error> {
+fn refuse_unsigned(engine: &Engine, name: &Reference) -> Result<(), Error> {
     if !engine.has_content_trust() || engine.signer.is_some() {
         return Ok(());
     }
@@ -75,7 +75,7 @@ pub(super) fn refuse_unsigned(engine: &Engine, name: Option<&Reference>) -> Resu
     let hint = format!(
         "`lap trust key generate` makes one; or push with `--disable-content-trust` and sign the digest \
          that it prints: `cosign sign --key cosign.key {}@sha256:…`",
-        name.map_or_else(|| "NAME".to_owned(), Reference::familiar_name)
+        name.familiar_name()
     );
     Err(Error::new(ErrorKind::Unsupported, text)
         .with_origin(Origin::Client)

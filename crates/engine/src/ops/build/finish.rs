@@ -8,7 +8,6 @@ use crate::Engine;
 use crate::error::{Error, ErrorKind, Origin};
 use crate::event::Event;
 use crate::ops::export::{self, CacheTarget, ExportRequest, Exported, Output, Product};
-use crate::ops::push::refuse_unsigned;
 use lapstrake_build::cache::Record;
 use lapstrake_build::event::{BuildEvent, VertexId};
 use lapstrake_build::solve::{Solved, SolvedTarget};
@@ -20,8 +19,13 @@ const CACHE: VertexId = VertexId(VertexId::ENGINE + 3);
 
 /// What can be refused before any work.
 pub(super) fn check_outputs(engine: &Engine, request: &BuildRequest) -> Result<(), Error> {
-    if request.outputs.iter().any(Output::is_pushed) {
-        refuse_unsigned(engine, request.tags.first())?;
+    if engine.has_content_trust() && request.outputs.iter().any(Output::is_pushed) {
+        let text = "content trust is on, and a build signs nothing that it pushes";
+        return Err(Error::new(ErrorKind::Unsupported, text)
+            .with_origin(Origin::Client)
+            .with_hint(
+                "build without `--push`, then `lap push`, which signs; or add `--disable-content-trust`",
+            ));
     }
     let stdout = request.outputs.iter().any(Output::uses_stdout);
     if stdout && request.stdout.is_none() {
