@@ -245,18 +245,10 @@ fn flags_of_docker_are_kept() {
         lap.ok(&["inspect", "-f", format, "none"]),
         "{\"Test\":[\"NONE\"]}\n"
     );
-    for command in ["history", "push"] {
-        let stderr = lap.fails(1, &[command, "--platform", "linux/s390x", "app:1"]);
-        let expected = "Error response from daemon: image with reference app:1 was found but does not \
-                        provide the specified platform (linux/s390x)\n";
-        assert_eq!(stderr, expected, "{command}");
+    let refused = "does not match the specified platform (linux/s390x)\n";
+    for command in [&["history"][..], &["push"], &["image", "inspect"]] {
+        let words = [command, &["--platform", "linux/s390x", "app:1"]].concat();
+        let stderr = lap.fails(1, &words);
+        assert!(stderr.ends_with(refused), "{stderr}");
     }
-    let inspected = lap.fails(
-        1,
-        &["image", "inspect", "--platform", "linux/s390x", "app:1"],
-    );
-    assert!(
-        inspected.contains("does not provide the specified platform"),
-        "{inspected}"
-    );
 }
