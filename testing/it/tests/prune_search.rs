@@ -237,7 +237,7 @@ fn a_tree_has_images_below_their_layers() {
     assert!(text.starts_with("LAYER / IMAGE"), "{text}");
     assert!(last.starts_with("└─ b:1, b:2 ("), "{text}");
     let error = lap.fails(1, &["images", "--tree", "-q"]);
-    assert_eq!(error, "--quiet is not supported with --tree\n");
+    assert_eq!(error, "--quiet is not yet supported with --tree\n");
 }
 
 #[test]
