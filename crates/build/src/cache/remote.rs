@@ -35,14 +35,12 @@ impl RemoteRecord {
         own.is_some_and(|own| etag.map(strong) == Some(strong(own)))
     }
 
-    /// The headers that ask for the file only if it is another one.
+    /// The headers that ask for the file only if it is another one: by its `ETag`, as in BuildKit. Dates do not
+    /// tell: a file that is replaced by an older one has not been modified since.
     pub fn conditions(&self) -> Vec<(String, String)> {
-        let header = |name: &str, value: &String| (name.to_owned(), value.clone());
-        match (&self.etag, &self.last_modified) {
-            (Some(etag), _) => vec![header("if-none-match", etag)],
-            (None, Some(date)) => vec![header("if-modified-since", date)],
-            (None, None) => Vec::new(),
-        }
+        let own = self.etag.as_deref().filter(|own| !own.is_empty());
+        let header = |etag: &str| ("if-none-match".to_owned(), etag.to_owned());
+        own.map(header).into_iter().collect()
     }
 }
 
