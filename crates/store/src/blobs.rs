@@ -95,8 +95,20 @@ impl Store {
         self.put_verified(digest, bytes)
     }
 
+    fn holds(&self, digest: &Digest, bytes: &[u8]) -> Result<bool, Error> {
+        if self.blob_size(digest)? != Some(bytes.len() as u64) {
+            return Ok(false);
+        }
+        match self.blob_bytes(digest, bytes.len()) {
+            Ok(found) => Ok(found == bytes),
+            // It was changed or collected in between, or cannot be read any more.
+            Err(_lost) => Ok(false),
+        }
+    }
+
+    /// What is here is written anew when it is not what it should be.
     fn put_verified(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
-        if self.has_blob(digest)? {
+        if self.holds(digest, bytes)? {
             return Ok(());
         }
         let disk = self.disk();

@@ -173,6 +173,30 @@ async fn the_size_of_a_manifest_is_that_of_its_bytes() {
 }
 
 #[tokio::test]
+async fn a_pull_mends_documents() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let (memory, desc) = image(&name("one:1"), &two_layers(120));
+    let pulled = pull(&store, &memory, &name("one:1")).await.unwrap();
+    let whole = store.blob_bytes(&desc.digest, 1 << 20).unwrap();
+    let path = |digest: &Digest| {
+        let blob = format!("image/blobs/sha256/{}", digest.hex());
+        store.root().join(blob)
+    };
+    let mut other = whole.clone();
+    other[0] ^= 1;
+    for damaged in [&whole[..whole.len() / 2], b"", &other] {
+        std::fs::write(path(&desc.digest), damaged).unwrap();
+        pull(&store, &memory, &name("one:1")).await.unwrap();
+        assert!(store.blob_bytes(&desc.digest, 1 << 20).unwrap() == whole);
+        store.manifest(&desc).unwrap();
+    }
+    std::fs::write(path(&pulled.config), b"{").unwrap();
+    pull(&store, &memory, &name("one:1")).await.unwrap();
+    assert!(store.check(false).unwrap().is_whole());
+}
+
+#[tokio::test]
 async fn a_damaged_image_does_not_hide_the_layers_of_others() {
     let folder = Folder::new();
     let store = store_with(&folder, &two_layers(114)).await;
