@@ -3,12 +3,21 @@
 use super::key::{PrivateKey, Refused};
 use super::wire::{Reader, Writer, read_message};
 use crate::error::{Error, ErrorKind};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a key's file, as in BuildKit.
 const KEY_LIMIT: u64 = 100 << 10;
+
+/// How long to wait for an agent whose queue is full before it is tried again.
+const BUSY_PERIOD: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 50_000_000,
+};
 
 // Messages: a failure, the list of keys asked for and given, a signature asked for and given.
 const FAILURE: u8 = 5;
@@ -56,7 +65,7 @@ impl Agent {
                     let upstream = match &mut upstream {
                         Some(upstream) => upstream,
                         none => {
-                            let made = UnixStream::connect(path)?;
+                            let made = connect(path, step)?;
                             connected(&made)?;
                             none.insert(made)
                         }
@@ -69,6 +78,31 @@ impl Agent {
         }
         Ok(())
     }
+}
+
+/// The user's agent. One that is busy is asked again as long as the step's stream is open: it is shut down
+/// when the step ends.
+fn connect(path: &Path, step: &UnixStream) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let address = SocketAddrUnix::new(path)?;
+    loop {
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => break,
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // Nothing but its end, which is always told.
+        let mut set = [PollFd::new(step, PollFlags::empty())];
+        match poll(&mut set, Some(&BUSY_PERIOD)) {
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => return Err(io::ErrorKind::ConnectionAborted.into()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
 }
 
 impl Keys {

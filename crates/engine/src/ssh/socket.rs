@@ -13,9 +13,12 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// How many connections a step may have open at once.
 const CONNECTIONS_LIMIT: usize = 64;
+/// How long to wait when no connection can be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 const NAME: &str = "agent";
 
 /// To whom the socket belongs, and who may use it.
@@ -117,17 +120,38 @@ fn listen(folder: &Path, owner: Owner) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Accepts until all is over. What fails before that may succeed later: descriptors may have run out, or
+/// the other side gone.
+pub(super) fn accept_all<T>(
+    is_over: impl Fn() -> bool,
+    mut accept: impl FnMut() -> io::Result<T>,
+    mut serve: impl FnMut(T),
+) {
+    loop {
+        let accepted = accept();
+        if is_over() {
+            return;
+        }
+        match accepted {
+            Ok(stream) => serve(stream),
+            Err(_passing) => std::thread::sleep(ACCEPT_PAUSE),
+        }
+    }
+}
+
 impl Shared {
     fn streams(&self) -> MutexGuard<'_, Option<Streams>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Accepts until the listener is shut down, and waits for the last connection.
+    /// Accepts until the step has ended, and waits for the last connection.
     fn run(&self) {
+        let is_over = || self.streams().is_none();
         std::thread::scope(|scope| {
-            while let Ok((stream, _)) = self.listener.accept() {
+            let accept = || self.listener.accept().map(|(stream, _)| stream);
+            accept_all(is_over, accept, |stream| {
                 let Some(number) = self.enter(&stream) else {
-                    continue;
+                    return;
                 };
                 let served = std::thread::Builder::new().spawn_scoped(scope, move || {
                     self.connection(number, stream);
@@ -135,7 +159,7 @@ impl Shared {
                 if served.is_err() {
                     self.leave(number);
                 }
-            }
+            });
         });
     }
 

@@ -277,6 +277,57 @@ fn an_agent_is_asked_only_what_is_harmless() {
     assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0);
 }
 
+/// An agent with a full queue keeps a step's question, and not its end.
+#[test]
+fn a_busy_agent_is_waited_for_until_the_step_ends() {
+    for frees in [true, false] {
+        let yard = Yard::new();
+        let path = yard.directory.join("agent");
+        let listener = UnixListener::bind(&path).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let _queued = UnixStream::connect(&path).unwrap();
+        let socket = yard.serve(Agent::Socket(path));
+        let mut stream = UnixStream::connect(socket.path()).unwrap();
+        stream.write_all(&[0, 0, 0, 1, 11]).unwrap();
+        if frees {
+            listener.accept().unwrap();
+            let (mut upstream, _) = listener.accept().unwrap();
+            assert_eq!(read_message(&mut upstream).unwrap().unwrap(), [11]);
+            upstream.write_all(&[0, 0, 0, 1, 12]).unwrap();
+            assert_eq!(read_message(&mut stream).unwrap().unwrap(), [12]);
+        }
+        let (sender, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(socket);
+            sender.send(()).unwrap();
+        });
+        let patience = std::time::Duration::from_secs(20);
+        ended.recv_timeout(patience).expect("the step ends");
+    }
+}
+
+#[test]
+fn what_fails_once_is_accepted_later() {
+    use std::cell::{Cell, RefCell};
+    let (asked, over) = (Cell::new(0), Cell::new(false));
+    let served = RefCell::new(Vec::new());
+    let accept = || {
+        asked.set(asked.get() + 1);
+        match asked.get() {
+            1 => Err(rustix::io::Errno::MFILE.into()),
+            3 => Err(rustix::io::Errno::CONNABORTED.into()),
+            number @ (2 | 4) => Ok(number),
+            _ => {
+                over.set(true);
+                Err(rustix::io::Errno::INVAL.into())
+            }
+        }
+    };
+    let serve = |number| served.borrow_mut().push(number);
+    super::socket::accept_all(|| over.get(), accept, serve);
+    assert_eq!((served.into_inner(), asked.get()), (vec![2, 4], 5));
+}
+
 #[test]
 fn fields_do_not_reach_beyond_their_end() {
     for bytes in [&[][..], &[0, 0, 0], &[0, 0, 0, 2, 1], &[0xff; 4]] {
