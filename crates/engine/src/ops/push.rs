@@ -9,7 +9,7 @@ use crate::event::{Event, EventSink, HeldLayers};
 use crate::trust::sign;
 use crate::{Engine, lookup, transfer};
 use lapstrake_image::{CopyOptions, LayerState};
-use lapstrake_spec::{Descriptor, Reference};
+use lapstrake_spec::{Descriptor, Digest, Manifest, Reference};
 use lapstrake_store::{Entry, Lease, Store, Unpack};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -138,6 +138,32 @@ async fn push_name(engine: &Engine, name: &Reference, events: &dyn EventSink) ->
             .await
             .map_err(Error::internal)??
     };
+    send(engine, name, &id, &manifest, events).await
+}
+
+/// Pushes what was made for this name right now and is held by whoever made it, as it is.
+pub(super) async fn push_made(
+    engine: &Engine,
+    name: &Reference,
+    (id, manifest): (&Digest, &Descriptor),
+    events: &dyn EventSink,
+) -> Result<(), Error> {
+    refuse_unsigned(engine, name)?;
+    events.event(Event::PushStarted {
+        repository: name.repository(),
+    });
+    send(engine, name, id, manifest, events).await
+}
+
+/// Sends an image, notes its digest there, and signs it if that is wanted.
+async fn send(
+    engine: &Engine,
+    name: &Reference,
+    id: &Digest,
+    manifest: &Descriptor,
+    events: &dyn EventSink,
+) -> Result<(), Error> {
+    let store = engine.store()?;
     let repositories = mount_candidates(engine, name)?;
     let client = transfer::client(engine)?;
     let sink = client.sink(name, repositories);
@@ -149,7 +175,7 @@ async fn push_name(engine: &Engine, name: &Reference, events: &dyn EventSink) ->
     };
     // Nothing is prepared for a registry that is not there.
     let layers = HeldLayers::new(events, |state| matches!(state, LayerState::Queued));
-    lapstrake_image::copy(&source, sink.as_ref(), &manifest, &options, &layers)
+    lapstrake_image::copy(&source, sink.as_ref(), manifest, &options, &layers)
         .await
         .map_err(|error| {
             let error = Error::from(error).with_origin(Origin::Stream);
@@ -161,7 +187,7 @@ async fn push_name(engine: &Engine, name: &Reference, events: &dyn EventSink) ->
     layers.release();
     let pushed = name.with_digest(manifest.digest.clone());
     store.update(|images| {
-        images.add_digest(&id, name, &pushed);
+        images.add_digest(id, name, &pushed);
         Ok::<_, Error>(())
     })?;
     events.event(Event::PushFinished {
@@ -202,9 +228,16 @@ pub(super) fn compressed(store: &Store, entry: &Entry, lease: &Lease) -> Result<
         }
         let mut compressed = store.compress_layer(layer, lease)?;
         compressed.media_type = family.gzip_layer();
+        compressed.annotations.clone_from(&layer.annotations);
         layers.push(compressed);
     }
-    let manifest = transfer::manifest(family, old.config.clone(), layers);
+    // All but the layers is what it was: annotations, the cache among them, and what it belongs to.
+    let manifest = Manifest {
+        artifact_type: old.artifact_type,
+        subject: old.subject,
+        annotations: old.annotations,
+        ..transfer::manifest(family, old.config, layers)
+    };
     let raw = serde_json::to_vec(&manifest).map_err(Error::internal)?;
     let made = Descriptor::of(entry.manifest.media_type.clone(), &raw);
     lease.protect(std::slice::from_ref(&made.digest))?;
@@ -221,7 +254,7 @@ pub(super) fn compressed(store: &Store, entry: &Entry, lease: &Lease) -> Result<
 fn mount_candidates(
     engine: &Engine,
     name: &Reference,
-) -> Result<BTreeMap<lapstrake_spec::Digest, Vec<String>>, Error> {
+) -> Result<BTreeMap<Digest, Vec<String>>, Error> {
     let store = engine.store()?;
     let mut candidates: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for entry in store.images()?.entries() {

@@ -5,7 +5,7 @@ use super::{Annotation, ExportRequest, Exported, ImageForm, LayerCompression, Pr
 use crate::Engine;
 use crate::error::{Error, ErrorKind, Origin};
 use crate::event::{Event, EventSink, Layers};
-use crate::ops::push::{PushRequest, push};
+use crate::ops::push::push_made;
 use crate::transfer::{self, Family};
 use lapstrake_image::{ContentSink, CopyOptions};
 use lapstrake_spec::{Descriptor, Digest, Index, MediaType, Reference};
@@ -200,16 +200,16 @@ pub(super) async fn export(
         several => index(engine.store()?, several, style, request.lease)?,
     };
     if to.push {
+        let kept = (to.store && !several).then(|| assembled.first()).flatten();
         for name in &names {
             (request.notes)(&format!(
                 "pushing manifest for {}@{}",
                 name.canonical(),
                 top.digest
             ));
-            if to.store && !several {
-                pushed_from_store(engine, name, events).await?;
-            } else {
-                send(engine, &assembled, &top, name, events).await?;
+            match kept {
+                Some(made) => push_made(engine, name, (&made.config, &top), events).await?,
+                None => send(engine, &assembled, &top, name, events).await?,
             }
         }
     }
@@ -267,19 +267,6 @@ fn record(
         }
         Ok::<_, Error>(())
     })
-}
-
-async fn pushed_from_store(
-    engine: &Engine,
-    name: &Reference,
-    events: &dyn EventSink,
-) -> Result<(), Error> {
-    let request = PushRequest {
-        reference: name.familiar(),
-        all_tags: false,
-    };
-    push(engine, &request, events).await?;
-    Ok(())
 }
 
 /// Sends images that the store's index does not have, and the index of several.

@@ -8,7 +8,7 @@ use lapstrake_archive::{Archive, Format};
 use lapstrake_build::cache::{Cache, Inputs as StepInputs, Record};
 use lapstrake_image::{ContentSource, validate};
 use lapstrake_layer::{TarEntry, TarWriter, Time};
-use lapstrake_spec::RootFs;
+use lapstrake_spec::{MediaType, RootFs};
 use lapstrake_testkit::{Directory, TestRegistry};
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex};
@@ -381,16 +381,39 @@ fn what_is_pushed_and_kept_has_one_manifest() {
     let registry = TestRegistry::start();
     let (product, lease) = product(&engine, &[&[("a", b'0', "a")]]);
     let name = registry.reference("some/image:1").familiar();
-    for output in ["type=registry", "type=image,push=true,store=false"] {
+    for (output, layer) in [
+        ("type=registry", MediaType::DOCKER_LAYER_GZIP),
+        (
+            "type=image,push=true,store=false",
+            MediaType::DOCKER_LAYER_GZIP,
+        ),
+        (
+            "type=image,push=true,compression=uncompressed",
+            MediaType::DOCKER_LAYER_TAR,
+        ),
+        (
+            "type=image,push=true,compression=zstd,oci-mediatypes=true",
+            MediaType::OCI_LAYER_ZSTD,
+        ),
+    ] {
         let products = std::slice::from_ref(&product);
         let (exported, _) = run(&engine, products, output, &[&name], &directory, &lease).unwrap();
         let client = crate::transfer::client(&engine).unwrap();
-        let source = client.source(&name.parse().unwrap());
-        let found = block_on(source.resolve(&name.parse().unwrap())).unwrap();
-        assert_eq!(found.digest, exported.manifest.unwrap().digest);
+        let reference: Reference = name.parse().unwrap();
+        let source = client.source(&reference);
+        let found = block_on(source.resolve(&reference)).unwrap();
+        assert_eq!(found.digest, exported.manifest.unwrap().digest, "{output}");
+        let raw = block_on(source.manifest(&found)).unwrap();
+        let pushed: lapstrake_spec::Manifest = serde_json::from_slice(&raw).unwrap();
+        assert_eq!(pushed.layers[0].media_type, layer, "{output}");
         let images = engine.store().unwrap().images().unwrap();
         assert_eq!(images.entries().len(), 1);
-        assert_eq!(images.entries()[0].manifest.digest, found.digest);
+        let entry = &images.entries()[0];
+        assert_eq!(entry.manifest.digest, found.digest);
+        let known = reference.without_tag_and_digest();
+        let known = known.with_digest(found.digest.clone());
+        let is_kept = !output.contains("store=false");
+        assert!(!is_kept || entry.repo_digests.contains(&known), "{entry:?}");
     }
 }
 

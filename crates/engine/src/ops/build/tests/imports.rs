@@ -1,8 +1,9 @@
 //! What `--cache-from` fetches, from a registry on this machine.
 
 use super::{Heard, Yard};
-use crate::Event;
 use crate::ops::build::{BuildRequest, BuildResult, CacheLocation, CacheOptions};
+use crate::ops::{PushRequest, parse_annotation, push};
+use crate::{Event, Ignore};
 use lapstrake_build::event::BuildEvent;
 use lapstrake_testkit::{Fault, TestRegistry, When};
 use std::fs;
@@ -116,4 +117,55 @@ fn privileged_a_layer_that_cannot_be_fetched_is_made() {
         _ => false,
     });
     assert!(warned, "{events:?}");
+}
+
+#[test]
+fn privileged_a_push_later_on_keeps_annotations_and_cache() {
+    let registry = TestRegistry::start();
+    let name = registry.reference("some/app:1");
+    let first = yard([1, 2, 3]);
+    let (made, _) = first.build(BuildRequest {
+        tags: vec![name.clone()],
+        annotations: parse_annotation("a=b").unwrap(),
+        build_args: vec![("BUILDKIT_INLINE_CACHE".to_owned(), "1".to_owned())],
+        ..first.request()
+    });
+    made.unwrap();
+    let manifest = || {
+        let store = first.engine.store().unwrap();
+        let images = store.images().unwrap();
+        store
+            .manifest(&images.by_name(&name).unwrap().manifest)
+            .unwrap()
+    };
+    let built = manifest();
+    assert_eq!(built.annotations.len(), 2, "{built:?}");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let request = PushRequest {
+        reference: name.familiar(),
+        all_tags: false,
+    };
+    runtime
+        .block_on(push(&first.engine, &request, &Ignore))
+        .unwrap();
+    let pushed = manifest();
+    assert_ne!(pushed.layers, built.layers);
+    assert_eq!(pushed.annotations, built.annotations);
+    // Another host finds all steps with it.
+    let second = yard([1, 2, 3]);
+    let from = CacheLocation {
+        kind: "registry".to_owned(),
+        attributes: [("ref".to_owned(), name.familiar())].into(),
+    };
+    let (result, _) = second.build(BuildRequest {
+        cache: CacheOptions {
+            from: vec![from],
+            ..CacheOptions::default()
+        },
+        ..second.request()
+    });
+    assert_eq!(result.unwrap().cached, (4, 4));
 }
