@@ -15,6 +15,14 @@ const SSH_MESSAGES_LIMIT: usize = 4 << 10;
 /// How long ssh may take to end once it has nothing more to say, in steps of [`SSH_END_STEP`].
 const SSH_END_STEPS: u32 = 100;
 const SSH_END_STEP: Duration = Duration::from_millis(20);
+/// Settings of ssh with which nothing but the agent of its environment proves who the user is.
+const ONLY_THE_AGENT: [&str; 5] = [
+    "IdentityAgent=SSH_AUTH_SOCK",
+    "IdentityFile=none",
+    "PKCS11Provider=none",
+    "PreferredAuthentications=publickey",
+    "ControlPath=none",
+];
 
 /// Whether a repository is reached by ssh: so are all that no other protocol is named for.
 pub(super) fn is_ssh(remote: &str) -> bool {
@@ -55,13 +63,18 @@ impl<T: Read + AsFd> Read for Watched<T> {
     }
 }
 
+/// Host and port. Colons in brackets are an address's own.
+pub(super) fn authority(host: &str) -> String {
+    match host.rsplit_once(':') {
+        Some(_) if !host.ends_with(']') => host.to_owned(),
+        _ => format!("{host}:9418"),
+    }
+}
+
 /// git's own protocol: `git://host[:port]/path`.
 fn daemon(rest: &str, cancel: &CancelToken) -> Result<Duplex, git::Error> {
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let authority = match host.rsplit_once(':') {
-        Some(_) => host.to_owned(),
-        None => format!("{host}:9418"),
-    };
+    let authority = authority(host);
     let refused = || git::Error::io(format!("unable to connect to {authority}"));
     let stream = std::net::TcpStream::connect(&authority).map_err(refused())?;
     let mut output = stream.try_clone().map_err(refused())?;
@@ -79,8 +92,15 @@ fn daemon(rest: &str, cancel: &CancelToken) -> Result<Duplex, git::Error> {
 
 /// The user's ssh, the one program that is asked for help: keys, agents and known hosts are its own.
 fn ssh(remote: &str, access: &Ssh, cancel: &CancelToken) -> Result<Duplex, git::Error> {
-    let (host, port, path) = ssh_parts(remote)
+    let command = ssh_command(remote, access)
         .ok_or_else(|| git::Error::Invalid(format!("invalid address {remote}")))?;
+    attend(command, cancel)
+}
+
+/// With an agent, its keys are the only ones, whatever other keys and settings the user has: as in
+/// BuildKit, the settings are not even read. Known hosts are the user's all the same.
+pub(super) fn ssh_command(remote: &str, access: &Ssh) -> Option<std::process::Command> {
+    let (host, port, path) = ssh_parts(remote)?;
     #[expect(
         clippy::disallowed_methods,
         reason = "only the user's ssh knows the user's keys and hosts"
@@ -89,12 +109,16 @@ fn ssh(remote: &str, access: &Ssh, cancel: &CancelToken) -> Result<Duplex, git::
     if let Some(port) = port {
         command.args(["-p", port]);
     }
-    command.args(["-o", "BatchMode=yes", "--", host]);
-    command.arg(format!("git-upload-pack '{}'", path.replace('\'', "'\\''")));
     if let Ssh::Agent(socket) = access {
+        command.args(["-F", "/dev/null"]);
+        for option in ONLY_THE_AGENT {
+            command.args(["-o", option]);
+        }
         command.env("SSH_AUTH_SOCK", socket);
     }
-    attend(command, cancel)
+    command.args(["-o", "BatchMode=yes", "--", &host]);
+    command.arg(format!("git-upload-pack '{}'", path.replace('\'', "'\\''")));
+    Some(command)
 }
 
 /// Starts ssh. What it says is kept for the case that it fails.
@@ -140,23 +164,31 @@ fn keep_messages(mut from: impl Read, said: &Mutex<Vec<u8>>) {
     }
 }
 
-/// Host with user, port and path of an ssh address.
-fn ssh_parts(remote: &str) -> Option<(&str, Option<&str>, &str)> {
+/// Host with user, port and path of an ssh address. The brackets of an address of IPv6 are no part of it for ssh.
+fn ssh_parts(remote: &str) -> Option<(String, Option<&str>, &str)> {
     let (host, port, path) = match remote.strip_prefix("ssh://") {
         Some(rest) => {
             let at = rest.find('/')?;
             let (authority, path) = rest.split_at(at);
             match authority.rsplit_once(':') {
-                Some((host, port)) => (host, Some(port), path),
-                None => (authority, None, path),
+                Some((host, port)) if !authority.ends_with(']') => (host, Some(port), path),
+                _ => (authority, None, path),
             }
         }
         None => {
-            let (host, path) = remote.split_once(':')?;
-            (host, None, path)
+            let bracket = remote.find("]:").map_or(0, |at| at.saturating_add(1));
+            let colon = remote.get(bracket..)?.find(':')?.saturating_add(bracket);
+            let (host, path) = remote.split_at_checked(colon)?;
+            (host, None, path.get(1..)?)
         }
     };
     let is_number = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let host = match host.strip_suffix(']').and_then(|host| host.split_once('[')) {
+        Some((user, address)) if user.is_empty() || user.ends_with('@') => {
+            format!("{user}{address}")
+        }
+        _ => host.to_owned(),
+    };
     let sane = !host.is_empty() && !host.starts_with('-') && !path.is_empty();
     (sane && port.is_none_or(is_number)).then_some((host, port, path))
 }

@@ -33,9 +33,9 @@ const CANCEL_PERIOD: Duration = Duration::from_millis(50);
 pub(super) enum Ssh {
     /// With the user's, as ssh finds them: the user has typed the address.
     User,
-    /// With those of the agent behind this socket, and those that ssh finds.
+    /// With those of the agent behind this socket alone.
     Agent(PathBuf),
-    /// With nobody's: the address is from a Dockerfile, and there is no `--ssh`.
+    /// With nobody's: the address is from a Dockerfile, and `--ssh default` gives no agent.
     Refused,
 }
 

@@ -67,8 +67,6 @@ pub(super) struct BuildSources {
     secrets: BTreeMap<String, SecretSource>,
     /// By the ids of `--ssh`.
     agents: BTreeMap<String, Arc<Agent>>,
-    /// What a Dockerfile may fetch repositories with when there is no agent.
-    without_agent: Ssh,
     images: Arc<ResolvedImages>,
     contexts: Memo<Kept>,
     repositories: Memo<Kept>,
@@ -93,11 +91,6 @@ impl BuildSources {
             named: request.named_contexts.clone(),
             secrets: request.secrets.clone(),
             agents: agents(&request.ssh, &request.working_directory)?,
-            without_agent: if request.ssh.is_empty() {
-                Ssh::Refused
-            } else {
-                Ssh::User
-            },
             images: Arc::clone(images),
             contexts: Memo::new(),
             repositories: Memo::new(),
@@ -165,7 +158,7 @@ impl BuildSources {
         })
     }
 
-    /// Checks out for a Dockerfile, with what `--ssh` gives.
+    /// Checks out for a Dockerfile, with what `--ssh default` gives.
     fn checkout_with_agent(
         &self,
         address: &GitAddress,
@@ -173,9 +166,8 @@ impl BuildSources {
         cancel: &CancelToken,
     ) -> Result<Kept, Error> {
         let network = self.network.until(cancel);
-        let given = self.agents.get("default");
-        let Some(agent) = given.or_else(|| self.agents.values().next()) else {
-            return self.checkout(&network, address, keep_git, &self.without_agent);
+        let Some(agent) = self.agents.get("default") else {
+            return self.checkout(&network, address, keep_git, &Ssh::Refused);
         };
         let owner = Owner {
             uid: rustix::process::geteuid().as_raw(),

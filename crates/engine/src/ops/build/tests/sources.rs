@@ -1,9 +1,10 @@
 //! Sources over the network, from a server on this machine.
 
-use super::super::connect::attend;
+use super::super::connect::{attend, authority, ssh_command};
 use super::super::download::file_name;
+use super::super::remote::Ssh;
 use super::Yard;
-use crate::ops::build::BuildRequest;
+use crate::ops::build::{BuildRequest, SshSource};
 use lapstrake_build::cancel::CancelToken;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -206,14 +207,97 @@ fn privileged_repositories_are_contexts_and_sources() {
 
 #[test]
 fn a_dockerfile_has_no_ssh_unless_it_is_given() {
+    let agent = || SshSource::Agent(PathBuf::from("agent"));
     for remote in ["git@127.0.0.1:a/b.git", "ssh://git@127.0.0.1:1/a/b.git"] {
-        let yard = Yard::new(&format!("FROM scratch\nADD {remote} /src\n"));
-        let (result, _) = yard.build(yard.request());
-        let error = result.unwrap_err();
-        let words = "no SSH key \"default\" forwarded from the client";
-        assert!(error.message().contains(words), "{error}");
-        assert!(error.hint().unwrap().contains("--ssh default"));
+        for ssh in [
+            None,
+            Some(("default", SshSource::Unset)),
+            Some(("other", agent())),
+        ] {
+            let yard = Yard::new(&format!("FROM scratch\nADD {remote} /src\n"));
+            let ssh = ssh.map(|(id, source)| (id.to_owned(), source));
+            let (result, _) = yard.build(BuildRequest {
+                ssh: ssh.into_iter().collect(),
+                ..yard.request()
+            });
+            let error = result.unwrap_err();
+            let words = "no SSH key \"default\" forwarded from the client";
+            assert!(error.message().contains(words), "{error}");
+            assert!(error.hint().unwrap().contains("--ssh default"));
+        }
     }
+}
+
+/// What ssh itself makes of its command line.
+#[test]
+fn ssh_uses_no_key_but_those_of_the_agent_that_is_given() {
+    let access = Ssh::Agent(PathBuf::from("/run/a %d $X agent"));
+    let command = ssh_command("ssh://git@127.0.0.1:22/a.git", &access).unwrap();
+    let environment: Vec<_> = command.get_envs().collect();
+    let socket = std::ffi::OsStr::new("/run/a %d $X agent");
+    assert_eq!(environment, [("SSH_AUTH_SOCK".as_ref(), Some(socket))]);
+    let words: Vec<_> = command.get_args().collect();
+    assert!(words.starts_with(&["-p", "22", "-F", "/dev/null"].map(AsRef::as_ref)));
+    let settings = settings_of(&command);
+    for expected in [
+        "identityagent SSH_AUTH_SOCK",
+        "identityfile none",
+        "preferredauthentications publickey",
+        "batchmode yes",
+        "port 22",
+        "user git",
+    ] {
+        assert!(settings.lines().any(|line| line == expected), "{settings}");
+    }
+    let files = settings
+        .lines()
+        .filter(|line| line.starts_with("identityfile "));
+    assert_eq!(files.count(), 1, "{settings}");
+    // Whoever types an address means his own keys.
+    let command = ssh_command("git@127.0.0.1:a.git", &Ssh::User).unwrap();
+    assert_eq!(command.get_envs().count(), 0);
+    assert!(!command.get_args().any(|word| word == "-F"));
+}
+
+#[test]
+fn hosts_have_ports_and_brackets() {
+    for (host, expected) in [
+        ("h", "h:9418"),
+        ("h:1", "h:1"),
+        ("[::1]", "[::1]:9418"),
+        ("[::1]:1", "[::1]:1"),
+        ("127.0.0.1", "127.0.0.1:9418"),
+    ] {
+        assert_eq!(authority(host), expected);
+    }
+    for (remote, host, port) in [
+        ("ssh://git@h/a", "h", "22"),
+        ("ssh://git@h:1/a", "h", "1"),
+        ("ssh://git@[::1]/a", "::1", "22"),
+        ("ssh://git@[::1]:1/a", "::1", "1"),
+        ("git@h:a", "h", "22"),
+        ("git@[::1]:a", "::1", "22"),
+    ] {
+        let access = Ssh::Agent(PathBuf::from("agent"));
+        let settings = settings_of(&ssh_command(remote, &access).unwrap());
+        for line in [format!("hostname {host}"), format!("port {port}")] {
+            assert!(
+                settings.lines().any(|told| told == line),
+                "{remote}\n{settings}"
+            );
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only ssh knows what its options mean"
+)]
+fn settings_of(command: &Command) -> String {
+    let mut asked = Command::new("ssh");
+    let told = asked.arg("-G").args(command.get_args()).output().unwrap();
+    assert!(told.status.success(), "{told:?}");
+    String::from_utf8(told.stdout).unwrap()
 }
 
 #[test]
