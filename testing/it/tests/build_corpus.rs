@@ -16,6 +16,14 @@ fn lap(dialect: Dialect) -> Builder {
 /// How many builders there are, each with a store of its own: a build waits more than it works.
 const BUILDERS: usize = 4;
 
+/// How many cases have a record at the least.
+fn least(dialect: Dialect) -> usize {
+    match dialect {
+        Dialect::BuildKit => 250,
+        Dialect::Classic => 70,
+    }
+}
+
 /// Builds all cases that have something to be compared with, and fails with all differences at once.
 fn compare(dialect: Dialect, session: &Session, right: impl Fn(&Case) -> Vec<String> + Sync) {
     let cases = Mutex::new(Session::cases(&[]).into_iter());
@@ -40,9 +48,12 @@ fn compare(dialect: Dialect, session: &Session, right: impl Fn(&Case) -> Vec<Str
             scope.spawn(work);
         }
     });
-    println!("{} cases compared", compared.into_inner());
+    let compared = compared.into_inner();
+    println!("{compared} cases compared");
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{wrong}");
+    let least = least(dialect);
+    assert!(compared >= least, "{compared} cases compared, not {least}");
 }
 
 /// Builds a case; what is wrong with it, or nothing.
@@ -71,6 +82,24 @@ fn against_records(dialect: Dialect) {
         let recorded = case.expected(dialect).into_iter();
         recorded.map(|(_, text)| text).collect()
     });
+}
+
+#[test]
+fn every_case_has_a_record() {
+    let cases = Session::cases(&[]);
+    let dialects = [Dialect::BuildKit, Dialect::Classic];
+    let has = |case: &Case, dialect| !case.expected(dialect).is_empty();
+    for case in &cases {
+        assert!(
+            dialects.iter().any(|&dialect| has(case, dialect)),
+            "{}",
+            case.name
+        );
+    }
+    for dialect in dialects {
+        let count = cases.iter().filter(|case| has(case, dialect)).count();
+        assert!(count >= least(dialect), "{count} {dialect:?}");
+    }
 }
 
 #[test]

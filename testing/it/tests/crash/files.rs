@@ -2,6 +2,7 @@
 //! is an image.
 
 use super::{Torture, id_of, image, line, seed, succeeded, whole_or_absent};
+use lapstrake_spec::Digest;
 use lapstrake_testkit::{Cli, TestRegistry};
 use rustix::process::Signal;
 use std::fs;
@@ -79,22 +80,63 @@ fn load_ends_early() {
     assert_eq!(files(&lap), ["x.tar"]);
 }
 
+/// All files of the unpacked layers of a store: what they are, and their content.
+fn unpacked(lap: &Cli) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders: Vec<_> = fs::read_dir(lap.root().join("layers"))
+        .unwrap()
+        .map(|layer| layer.unwrap().path().join("fs"))
+        .collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            let content = if metadata.is_file() {
+                Digest::sha256(&fs::read(&path).unwrap()).to_string()
+            } else {
+                String::new()
+            };
+            let (kind, mode) = (metadata.file_type(), metadata.permissions());
+            let shown = path.strip_prefix(lap.root()).unwrap().display();
+            found.push(format!("{shown} {kind:?} {mode:?} {content}"));
+            if metadata.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
 #[test]
 fn import_ends_early() {
     let seed = seed();
     let lap = super::lap();
     let layer = image(seed).layers.remove(0).tar;
+    let right = format!("[\"{}\"]\n", Digest::sha256(&layer));
+    // What it is when nobody ends it.
+    let calm = super::lap();
+    fs::write(calm.home().join("x.tar"), &layer).unwrap();
+    calm.ok(&["import", "x.tar", "app:1"]);
+    let files = unpacked(&calm);
     fs::write(lap.home().join("x.tar"), layer).unwrap();
+    let layers = || lap.ok(&["inspect", "-f", "{{json .RootFS.Layers}}", "app:1"]);
     for signal in SIGNALS {
         Torture::new("import", &lap, seed).by(signal).run(
             |_round| {
                 lap.run(&["rmi", "app:1"]);
                 line(&["import", "x.tar", "app:1"])
             },
-            |_round| {},
+            |_round| {
+                if id_of(&lap, "app:1").is_some() {
+                    assert_eq!(layers(), right);
+                    assert_eq!(unpacked(&lap), files);
+                }
+            },
             |_round, outcome| {
                 succeeded(outcome);
-                assert!(id_of(&lap, "app:1").is_some());
+                assert_eq!(layers(), right);
+                assert_eq!(unpacked(&lap), files);
             },
         );
     }
