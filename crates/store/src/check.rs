@@ -7,7 +7,9 @@ use crate::{Error, Store};
 use lapstrake_image::ErrorKind;
 use lapstrake_spec::{Descriptor, Digest, Hasher};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt as _;
 
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -71,9 +73,9 @@ impl Store {
             None => return Ok(false),
             Some(_) => {}
         }
-        let (_, is_good) = self.examine(desc)?;
-        if !is_good {
-            self.to_trash(&layout::blob(&desc.digest))?;
+        let examined = self.examine(desc)?;
+        if !examined.is_good {
+            self.discard(&desc.digest, &examined)?;
         }
         Ok(false)
     }
@@ -226,19 +228,17 @@ impl Check<'_> {
             return Ok(verdict.is_none());
         }
         self.report.blobs += 1;
-        let (verdict, is_good) = self.store.examine(desc)?;
-        if let Some(text) = &verdict {
-            let path = layout::blob(&desc.digest);
-            let there = self.store.disk().exists(&path)?;
+        let examined = self.store.examine(desc)?;
+        if let Some(text) = &examined.fault {
             // A wrong size alone is the descriptor's fault.
-            if there && !is_good && self.repair {
-                self.store.to_trash(&path)?;
+            if !examined.is_good && self.repair {
+                self.store.discard(&desc.digest, &examined)?;
             }
             // That it can be fetched again is no mending yet.
             self.problem(format!("blob {}", desc.digest), text.clone(), false);
         }
-        let whole = verdict.is_none();
-        self.verdicts.insert(desc.digest.clone(), verdict);
+        let whole = examined.fault.is_none();
+        self.verdicts.insert(desc.digest.clone(), examined.fault);
         Ok(whole)
     }
 
@@ -312,14 +312,52 @@ impl Check<'_> {
     }
 }
 
+/// A blob whose digest was computed.
+struct Examined {
+    /// What is wrong with it.
+    fault: Option<String>,
+    /// Whether its bytes are right all the same.
+    is_good: bool,
+    /// The file that was read: its device and inode. None when there was none.
+    file: Option<(u64, u64)>,
+}
+
 impl Store {
-    /// What is wrong with a blob, and whether its bytes are right all the same: its digest is computed.
-    fn examine(&self, desc: &Descriptor) -> Result<(Option<String>, bool), Error> {
+    /// Throws a damaged blob away, unless another process has replaced or removed it since it was examined.
+    fn discard(&self, digest: &Digest, examined: &Examined) -> Result<(), Error> {
+        let path = layout::blob(digest);
+        self.disk().step("discard", &path)?;
+        // Whoever else would throw it away waits.
+        let lock = self.lock_exclusive()?;
+        let now = match self.disk().open_file(&path) {
+            Err(error) if error.is_not_found() => return Ok(()),
+            other => self.identity(&other?, &path)?,
+        };
+        if examined.file == Some(now) {
+            self.to_trash(&path)?;
+        }
+        drop(lock);
+        Ok(())
+    }
+
+    fn identity(&self, file: &File, path: &str) -> Result<(u64, u64), Error> {
+        let metadata = file.metadata().map_err(self.disk().failed("stat", path))?;
+        Ok((metadata.dev(), metadata.ino()))
+    }
+
+    /// Computes the digest of a blob.
+    fn examine(&self, desc: &Descriptor) -> Result<Examined, Error> {
+        let wrong = |fault: &str, file| Examined {
+            fault: Some(fault.to_owned()),
+            is_good: false,
+            file,
+        };
         let mut file = match self.blob_file(&desc.digest) {
-            Err(Error::NoBlob { .. }) => return Ok((Some("is missing".to_owned()), false)),
+            Err(Error::NoBlob { .. }) => return Ok(wrong("is missing", None)),
             other => other?,
         };
         let path = layout::blob(&desc.digest);
+        let identity = Some(self.identity(&file, &path)?);
         let mut hasher = Hasher::for_digest(&desc.digest);
         let mut buffer = vec![0; BUFFER_BYTES];
         let mut size = 0u64;
@@ -331,17 +369,23 @@ impl Store {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::Io => {
-                    return Ok((Some(format!("cannot be read: {error}")), false));
+                    return Ok(wrong(&format!("cannot be read: {error}"), identity));
                 }
                 Err(error) => return Err(error),
             };
             hasher.update(&buffer[..count]);
             size += count as u64;
         }
-        Ok(match (size == desc.size, hasher.finish() == desc.digest) {
-            (true, true) => (None, true),
-            (_, false) => (Some("has another digest".to_owned()), false),
-            (false, true) => (Some(format!("has {size} bytes, not {}", desc.size)), true),
+        let is_good = hasher.finish() == desc.digest;
+        let fault = match (size == desc.size, is_good) {
+            (true, true) => None,
+            (_, false) => Some("has another digest".to_owned()),
+            (false, true) => Some(format!("has {size} bytes, not {}", desc.size)),
+        };
+        Ok(Examined {
+            fault,
+            is_good,
+            file: identity,
         })
     }
 }

@@ -8,6 +8,7 @@ use lapstrake_spec::{
     Descriptor, Digest, ImageConfig, Manifest, MediaType, Platform, Reference, RootFs,
 };
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 const MISMATCH: &str = "layers from manifest don't match image configuration";
@@ -274,4 +275,55 @@ async fn a_tree_that_was_made_anew_while_others_were_synced_is_not_taken_for_syn
     assert_ne!(record().boot, "settled");
     store.settle().unwrap();
     assert_eq!(record().boot, "settled");
+}
+
+/// Puts a whole blob in the place of a damaged one, or takes it away, when its finder is about to throw it out.
+#[derive(Debug)]
+struct Meanwhile {
+    blob: PathBuf,
+    replacement: Option<Vec<u8>>,
+}
+
+impl Faults for Meanwhile {
+    fn step(&self, what: &str) -> io::Result<()> {
+        if what.starts_with("discard ") {
+            // Another file, as another process makes it.
+            std::fs::rename(&self.blob, self.blob.with_extension("old"))?;
+            if let Some(bytes) = &self.replacement {
+                std::fs::write(&self.blob, bytes)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_blob_that_another_process_has_dealt_with_is_left_alone() {
+    for repair in [false, true] {
+        for replaced in [false, true] {
+            let folder = Folder::new();
+            let store = store_with(&folder, &two_layers(110)).await;
+            let entry = store.images().unwrap().entries()[0].clone();
+            let layer = store.manifest(&entry.manifest).unwrap().layers[0].clone();
+            let blob = store.root().join(crate::layout::blob(&layer.digest));
+            let good = std::fs::read(&blob).unwrap();
+            std::fs::write(&blob, b"short").unwrap();
+            let meanwhile = Meanwhile {
+                blob: blob.clone(),
+                replacement: replaced.then(|| good.clone()),
+            };
+            let options = OpenOptions {
+                faults: Some(Arc::new(meanwhile)),
+                ..OpenOptions::default()
+            };
+            let other = folder.try_store(&options).unwrap();
+            if repair {
+                other.check(true).unwrap();
+            } else {
+                assert!(!other.is_complete(&entry.manifest).unwrap());
+            }
+            let left = std::fs::read(&blob).ok();
+            assert_eq!(left, replaced.then_some(good), "{repair} {replaced}");
+        }
+    }
 }
