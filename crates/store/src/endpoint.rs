@@ -1,7 +1,7 @@
 //! The store as a source and a sink of images.
 
 use crate::pipeline::{Fetch, joined};
-use crate::{Entry, Error, Lease, Store};
+use crate::{Entry, Error, Lease, Reclaimed, Store, layout};
 use async_trait::async_trait;
 use bytes::Bytes;
 use lapstrake_image::{
@@ -11,6 +11,7 @@ use lapstrake_image::{
 use lapstrake_spec::{
     CONFIG_LIMIT, Descriptor, Digest, Document, Hasher, MANIFEST_LIMIT, Reference,
 };
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +40,8 @@ pub struct StoreEndpoint {
     retry: RetryPolicy,
     lease: Arc<Lease>,
     plan: Mutex<Option<Plan>>,
+    /// Blobs and diff ids that were not here when this transfer began with them.
+    brought: Mutex<BTreeSet<Digest>>,
     disk_full: AtomicBool,
 }
 
@@ -52,6 +55,7 @@ impl Store {
             retry: RetryPolicy::default(),
             lease: Arc::new(self.new_lease()),
             plan: Mutex::new(None),
+            brought: Mutex::default(),
             disk_full: AtomicBool::new(false),
         }
     }
@@ -67,6 +71,36 @@ impl StoreEndpoint {
     /// The lease on what comes in.
     pub fn lease(&self) -> &Lease {
         &self.lease
+    }
+
+    /// Ends a transfer that is worth nothing in parts: what it has brought goes, unless something else needs it by now.
+    /// What was here before stays, needed or not.
+    pub fn abandon(mut self) -> Result<Reclaimed, Error> {
+        let brought = std::mem::take(&mut self.brought);
+        let brought = brought.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let store = self.store.clone();
+        // Its lease ends here.
+        drop(self);
+        store.collect_among(&brought)
+    }
+
+    /// Enters in the lease what is about to come, and remembers what of it is not here yet.
+    fn expect(&self, blobs: &[Digest], layers: &[Digest]) -> Result<(), Error> {
+        self.lease.protect(&[blobs, layers].concat())?;
+        let mut absent = Vec::new();
+        for digest in blobs {
+            if !self.store.has_blob(digest)? {
+                absent.push(digest.clone());
+            }
+        }
+        for diff_id in layers {
+            if !self.store.disk().exists(&layout::layer(diff_id))? {
+                absent.push(diff_id.clone());
+            }
+        }
+        let mut brought = self.brought.lock().unwrap_or_else(PoisonError::into_inner);
+        brought.extend(absent);
+        Ok(())
     }
 
     /// Remembers that the disk is full: what this transfer brought must not keep it so.
@@ -201,7 +235,7 @@ impl ContentSource for StoreEndpoint {
 
     async fn blob(&self, desc: &Descriptor, offset: u64) -> Result<BlobStream, TransferError> {
         let mut file = self.store.blob_file(&desc.digest)?;
-        let path = crate::layout::blob(&desc.digest);
+        let path = layout::blob(&desc.digest);
         file.seek(SeekFrom::Start(offset))
             .map_err(self.store.disk().failed("seek", &path))?;
         let store = self.store.clone();
@@ -249,16 +283,15 @@ impl ContentSink for StoreEndpoint {
         {
             return Err(unsupported(&layer.desc.media_type));
         }
-        let mut digests = vec![
+        let mut blobs = vec![
             plan.top.digest.clone(),
             plan.manifest.digest.clone(),
             plan.parsed.config.digest.clone(),
         ];
-        for layer in &plan.layers {
-            digests.push(layer.desc.digest.clone());
-            digests.extend(layer.diff_id.clone());
-        }
-        self.noted(self.lease.protect(&digests))?;
+        let layers = plan.layers.iter();
+        blobs.extend(layers.clone().map(|layer| layer.desc.digest.clone()));
+        let diff_ids: Vec<Digest> = layers.filter_map(|layer| layer.diff_id.clone()).collect();
+        self.noted(self.expect(&blobs, &diff_ids))?;
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan.clone());
         Ok(())
     }
@@ -309,7 +342,7 @@ impl ContentSink for StoreEndpoint {
         if hasher.finish() != desc.digest {
             return Err(TransferError::manifest_mismatch(&desc.digest));
         }
-        self.noted(self.lease.protect(std::slice::from_ref(&desc.digest)))?;
+        self.noted(self.expect(std::slice::from_ref(&desc.digest), &[]))?;
         let (store, digest) = (self.store.clone(), desc.digest.clone());
         let put = spawn_blocking(move || store.put_checked(&digest, &raw));
         self.noted(joined(put.await))

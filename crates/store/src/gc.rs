@@ -100,6 +100,41 @@ impl Store {
         self.collect_by(&[], Measure::Blocks)
     }
 
+    /// Like [`collect`](Self::collect), of these blobs and layers alone.
+    pub(crate) fn collect_among(&self, digests: &BTreeSet<Digest>) -> Result<Reclaimed, Error> {
+        if digests.is_empty() {
+            return Ok(Reclaimed::default());
+        }
+        let lock = self.lock_exclusive()?;
+        let live = self.live(&self.images()?)?;
+        let mut reclaimed = Reclaimed::default();
+        for digest in digests {
+            let blob = layout::blob(digest);
+            if !live.blobs.contains(digest) && self.disk().exists(&blob)? {
+                reclaimed.bytes = reclaimed.bytes.saturating_add(self.file_size(&blob)?);
+                reclaimed.blobs.push(digest.clone());
+            }
+            if !live.layers.contains(digest) && self.disk().exists(&layout::layer(digest))? {
+                let bytes = self.layer_size(digest)?;
+                reclaimed.bytes = reclaimed.bytes.saturating_add(bytes);
+                reclaimed.layers.push(digest.clone());
+            }
+        }
+        self.throw_away(&reclaimed)?;
+        drop(lock);
+        Ok(reclaimed)
+    }
+
+    fn throw_away(&self, reclaimed: &Reclaimed) -> Result<(), Error> {
+        for digest in &reclaimed.blobs {
+            self.to_trash(&layout::blob(digest))?;
+        }
+        for diff_id in &reclaimed.layers {
+            self.to_trash(&layout::layer(diff_id))?;
+        }
+        Ok(())
+    }
+
     fn collect_by(&self, extra_roots: &[Digest], measure: Measure) -> Result<Reclaimed, Error> {
         let lock = self.lock_exclusive()?;
         let images = self.images()?;
@@ -108,12 +143,7 @@ impl Store {
             digests.extend(extra_roots.iter().cloned());
         }
         let reclaimed = self.garbage(&live, measure)?;
-        for digest in &reclaimed.blobs {
-            self.to_trash(&layout::blob(digest))?;
-        }
-        for diff_id in &reclaimed.layers {
-            self.to_trash(&layout::layer(diff_id))?;
-        }
+        self.throw_away(&reclaimed)?;
         for path in self.temporaries()? {
             self.disk().remove_file(&path)?;
         }

@@ -35,11 +35,11 @@ pub async fn load(
     request: LoadRequest,
     events: &dyn EventSink,
 ) -> Result<Vec<Digest>, Error> {
-    let loaded = load_all(engine, request, events).await;
+    let sink = engine.store()?.endpoint(Unpack::Now);
+    let loaded = load_all(engine, request, &sink, events).await;
     if loaded.is_err() {
         // Another try has the archive to read from: unlike parts of a download, these are worth nothing.
-        let store = engine.store()?.clone();
-        let collected = spawn_blocking(move || store.collect(&[])).await;
+        let collected = spawn_blocking(move || sink.abandon()).await;
         // The failure that is on its way matters more than one to clean up after it.
         collected.map_err(Error::internal)?.ok();
     }
@@ -49,6 +49,7 @@ pub async fn load(
 async fn load_all(
     engine: &Engine,
     request: LoadRequest,
+    sink: &StoreEndpoint,
     events: &dyn EventSink,
 ) -> Result<Vec<Digest>, Error> {
     // Docker has begun its answer by now.
@@ -64,7 +65,7 @@ async fn load_all(
     let load = Load {
         engine,
         archive: &archive,
-        sink: engine.store()?.endpoint(Unpack::Now),
+        sink,
         platform,
         events,
     };
@@ -84,7 +85,7 @@ async fn load_all(
 struct Load<'a> {
     engine: &'a Engine,
     archive: &'a Archive,
-    sink: StoreEndpoint,
+    sink: &'a StoreEndpoint,
     platform: Option<Platform>,
     events: &'a dyn EventSink,
 }
@@ -105,7 +106,7 @@ impl Load<'_> {
                 };
                 let observer = Layers(self.events);
                 let copied =
-                    lapstrake_image::copy(self.archive, &self.sink, &top, &options, &observer)
+                    lapstrake_image::copy(self.archive, self.sink, &top, &options, &observer)
                         .await?;
                 enter(self.engine, &copied, &image.names, Vec::new())?
             }

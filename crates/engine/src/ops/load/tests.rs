@@ -201,3 +201,29 @@ fn an_image_that_is_damaged_here_is_mended() {
     load_from(&there, &path, None).0.unwrap();
     assert!(store.check(false).unwrap().is_whole());
 }
+
+#[test]
+fn a_load_that_fails_takes_back_what_it_brought_and_no_more() {
+    let directory = Directory::new();
+    let (path, _) = archive(&directory, 1, "team/app:1");
+    let there = engine(&directory, "there");
+    let store = there.store().unwrap();
+    // What a pull had finished when it was interrupted.
+    let half = store
+        .put_bytes(lapstrake_spec::MediaType::OCI_LAYER_GZIP, b"half a pull")
+        .unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let here = engine(&directory, "here");
+    let listed = here.store().unwrap().images().unwrap();
+    let manifest = here.store().unwrap().manifest(&listed.entries()[0].manifest);
+    let layers = manifest.unwrap().layers;
+    let last = format!("blobs/sha256/{}", layers.last().unwrap().digest.hex());
+    let at = bytes.windows(last.len()).position(|part| part == last.as_bytes());
+    bytes[at.unwrap() + 512 + 40] ^= 1;
+    fails(&there, &directory.write("bad.tar", &bytes));
+    assert!(store.has_blob(&half.digest).unwrap());
+    let blobs = std::fs::read_dir(store.root().join("image/blobs/sha256")).unwrap();
+    assert_eq!(blobs.count(), 1);
+    let layers = std::fs::read_dir(store.root().join("layers")).unwrap();
+    assert_eq!(layers.count(), 0);
+}
