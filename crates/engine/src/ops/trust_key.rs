@@ -6,7 +6,7 @@ use crate::trust::sign;
 use crate::{Engine, lookup, transfer};
 use lapstrake_image::ContentSource as _;
 use lapstrake_spec::{Digest, Reference};
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -68,27 +68,62 @@ impl GenerateKey {
 /// Makes a key pair; the result is the digest of the public key.
 pub fn generate_key(request: &GenerateKey) -> Result<Digest, Error> {
     request.check()?;
+    write_pair(request)
+}
+
+fn write_pair(request: &GenerateKey) -> Result<Digest, Error> {
     let (key, sealed) = SigningKey::generate(&request.passphrase)?;
     let private = DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(&request.private_folder);
     private.map_err(|error| io_error("mkdir", &request.private_folder, &error))?;
-    let written = write_new(&request.private_file(), sealed.as_bytes(), 0o600)
-        .and_then(|()| write_new(&request.public_file(), key.public_pem().as_bytes(), 0o644));
-    if let Err(error) = written {
-        // Without its other half neither is a key. The error that matters is on its way.
-        std::fs::remove_file(request.private_file()).ok();
-        return Err(error);
+    let private = NewFile::write(request.private_file(), sealed.as_bytes(), 0o600)?;
+    let public = NewFile::write(request.public_file(), key.public_pem().as_bytes(), 0o644)?;
+    for file in [public, private] {
+        file.keep()?;
     }
     Ok(key.id())
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(mode).open(path);
-    let written = file.and_then(|mut file| file.write_all(bytes));
-    written.map_err(|error| io_error("write", path, &error))
+/// A file that this process has made. It goes with the value unless it is kept: half a key pair is none.
+struct NewFile {
+    path: PathBuf,
+    is_kept: bool,
+}
+
+impl NewFile {
+    /// Writes a file that must not be there, durably.
+    fn write(path: PathBuf, bytes: &[u8], mode: u32) -> Result<Self, Error> {
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(mode).open(&path);
+        let mut file = file.map_err(|error| io_error("write", &path, &error))?;
+        let new = Self {
+            path,
+            is_kept: false,
+        };
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        written.map_err(|error| io_error("write", &new.path, &error))?;
+        Ok(new)
+    }
+
+    /// Makes its name durable, and leaves it there.
+    fn keep(mut self) -> Result<(), Error> {
+        let folder = self.path.parent().unwrap_or_else(|| Path::new("."));
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| io_error("fsync", folder, &error))?;
+        self.is_kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // The error that matters is on its way.
+            std::fs::remove_file(&self.path).ok();
+        }
+    }
 }
 
 fn io_error(action: &str, path: &Path, error: &io::Error) -> Error {
@@ -116,3 +151,6 @@ pub async fn sign_image(
     sign::publish(&client, &reference, &top.digest, key).await?;
     Ok((reference, top.digest))
 }
+
+#[cfg(test)]
+mod tests;
