@@ -308,3 +308,31 @@ fn every_kind_has_an_http_status() {
         assert!((400..=501).contains(&kind.http_status()), "{kind:?}");
     }
 }
+
+#[test]
+fn a_container_that_cannot_be_read_breaks_no_listing() {
+    let directory = Directory::new();
+    let engine = engine(&directory);
+    let id = child(&engine, "one", None, Some("one:1"));
+    let folder = format!("store/containers/{}", "a".repeat(64));
+    std::fs::create_dir_all(directory.join(&folder)).unwrap();
+    directory.write(&format!("{folder}/config.json"), "{\"ID\": nonsense}");
+    let volume = engine.store().unwrap().root().join("volumes/kept");
+    std::fs::create_dir_all(volume.join("_data")).unwrap();
+    let request = ListImages {
+        containers: true,
+        ..ListImages::default()
+    };
+    let images = ops::images(&engine, &request).unwrap();
+    assert_eq!((images[0].id.clone(), images[0].containers), (id, 0));
+    let usage = ops::disk_usage(&engine).unwrap();
+    let rows: Vec<(usize, usize)> = usage.rows.iter().map(|row| (row.total, row.active)).collect();
+    // It is not known what it mounts.
+    assert_eq!(rows, [(1, 0), (0, 0), (1, 1), (0, 0)]);
+    let prune = ops::PruneImagesRequest {
+        all: true,
+        filters: Filters::default(),
+        dry_run: true,
+    };
+    ops::prune_images(&engine, &prune).unwrap_err();
+}

@@ -87,12 +87,14 @@ pub fn images(engine: &Engine, request: &ListImages) -> Result<Vec<ImageSummary>
 }
 
 fn count_containers(engine: &Engine, images: &mut [ImageSummary]) -> Result<(), Error> {
-    let containers = engine.containers()?.list()?;
+    // A container whose record cannot be read hides no image; `ps` tells of it.
+    let (containers, _unreadable) = engine.containers()?.list_readable()?;
+    let mut uses: BTreeMap<&Digest, usize> = BTreeMap::new();
+    for container in &containers {
+        *uses.entry(&container.record.image_id).or_default() += 1;
+    }
     for image in images {
-        let uses = containers
-            .iter()
-            .map(|container| &container.record.image_id);
-        image.containers = uses.filter(|id| **id == image.id).count();
+        image.containers = uses.get(&image.id).copied().unwrap_or(0);
     }
     Ok(())
 }

@@ -74,7 +74,7 @@ pub struct DiskUsage {
 pub fn disk_usage(engine: &Engine) -> Result<DiskUsage, Error> {
     let store = engine.store()?;
     let containers = engine.containers()?;
-    let (list, _unreadable) = containers.list_readable()?;
+    let (list, unreadable) = containers.list_readable()?;
     let usage = store.usage()?;
     let images = images(engine, &ListImages::default())?;
     let used: BTreeSet<_> = list.iter().map(|c| &c.record.image_id).collect();
@@ -103,7 +103,12 @@ pub fn disk_usage(engine: &Engine) -> Result<DiskUsage, Error> {
     let cache_bytes = build_cache_bytes(&cache);
     // What only the build cache keeps is told there.
     let layers = usage.layer_bytes.saturating_sub(cache_bytes.1);
-    let idle = containers.unused_volumes(&[])?;
+    // What a container mounts whose record cannot be read is not known, and a prune takes no volume then.
+    let idle = if unreadable.is_empty() {
+        containers.unused_volumes(&[])?
+    } else {
+        Vec::new()
+    };
     let idle_bytes = idle
         .iter()
         .map(|volume| store.volume_bytes(&volume.name))
