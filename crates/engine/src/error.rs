@@ -103,6 +103,7 @@ pub struct Error {
     origin: Origin,
     message: String,
     hint: Option<String>,
+    is_untrusted: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
     build: Option<Box<crate::ops::FailedBuild>>,
 }
@@ -115,6 +116,7 @@ impl Error {
             origin: Origin::Engine,
             message: message.into(),
             hint: None,
+            is_untrusted: false,
             source: None,
             build: None,
         }
@@ -186,6 +188,17 @@ impl Error {
     /// What is known of the build that failed, when one did.
     pub fn failed_build(&self) -> Option<&crate::ops::FailedBuild> {
         self.build.as_deref()
+    }
+
+    /// The same error as content trust's own answer: signatures were looked for, and none counts.
+    pub(crate) fn untrusted(mut self) -> Self {
+        self.is_untrusted = true;
+        self
+    }
+
+    /// Whether it is content trust's own answer. A registry that refuses is none: perhaps there are signatures.
+    pub(crate) fn is_untrusted(&self) -> bool {
+        self.is_untrusted
     }
 
     /// The kind.

@@ -1,7 +1,7 @@
 //! `trust inspect`: which tags of a repository are signed, and by whom.
 
 use crate::error::{Error, ErrorKind, Origin};
-use crate::trust::{is_of_signature, local};
+use crate::trust::is_of_signature;
 use crate::{Engine, TrustFiles, lookup, transfer};
 use lapstrake_image::ContentSource as _;
 use lapstrake_spec::{Digest, Reference};
@@ -65,7 +65,7 @@ pub async fn inspect_trust(
                 digest: top.digest,
                 signers: proofs.into_iter().map(|proof| proof.key).collect(),
             }),
-            Err(error) if local::is_refusal(&error) => refused = Some(error),
+            Err(error) if error.is_untrusted() => refused = Some(error),
             Err(error) => return Err(error),
         }
     }

@@ -423,3 +423,39 @@ fn nothing_is_pushed_that_would_not_be_signed() {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.hint().unwrap().contains("cosign sign"), "{error}");
 }
+
+#[test]
+fn a_registry_that_refuses_does_not_count_as_one_without_signatures() {
+    let place = Place::new();
+    let (name, digest) = place.image("team/app:1", 1);
+    place.registry.sign(&name, &digest, &place.signer);
+    let (second, digest) = place.image("team/app:2", 2);
+    place.registry.sign(&second, &digest, &place.signer);
+    let repository = name.without_tag();
+    let faults = place.registry.faults();
+    let files = || TrustFiles {
+        named_policy: None,
+        policies: Vec::new(),
+        key_folders: vec![place.directory.join("trust.d")],
+    };
+    // The signatures of one, the signatures of both, the image itself.
+    let signature = format!("sha256-{}.sig", digest.hex());
+    for paths in [
+        vec![signature.as_str(), "/referrers/"],
+        vec![".sig", "/referrers/"],
+        vec!["/manifests/2"],
+    ] {
+        for path in &paths {
+            faults.add(When::path(*path), Fault::Status(403, None), 100);
+        }
+        let pulled = pull_with(&place.engine(), &repository, true).unwrap_err();
+        let (engine, typed) = (place.engine(), repository.familiar());
+        let inspected = block_on(ops::inspect_trust(&engine, &typed, files())).unwrap_err();
+        for error in [pulled, inspected] {
+            assert_eq!(error.kind(), ErrorKind::Denied, "{paths:?} {error}");
+            assert!(!error.is_untrusted(), "{paths:?} {error}");
+        }
+        faults.clear();
+    }
+    pull_with(&place.engine(), &repository, true).unwrap();
+}

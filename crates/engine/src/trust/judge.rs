@@ -61,7 +61,9 @@ fn meet(demand: &Demand, signatures: &[Signature], subject: Subject<'_>) -> Resu
 
 /// A refusal.
 pub(super) fn refusal(text: String) -> Error {
-    Error::new(ErrorKind::Denied, text).with_origin(Origin::Client)
+    Error::new(ErrorKind::Denied, text)
+        .with_origin(Origin::Client)
+        .untrusted()
 }
 
 fn unsigned(subject: Subject<'_>) -> Error {

@@ -6,7 +6,7 @@
 //! What has no record that counts is verified at its registry, by the digest that it was pulled under.
 
 use super::{Demand, Needs, Proof, Trust, refusal};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::{Engine, transfer};
 use lapstrake_image::ContentSource as _;
 use lapstrake_spec::{Digest, Reference};
@@ -146,9 +146,4 @@ fn not_signed(name: &str) -> Error {
         "push it and sign it, or allow its name by `insecureAcceptAnything` in the policy; \
          `--disable-content-trust` does without",
     )
-}
-
-/// Whether a failure is content trust's own answer.
-pub(crate) fn is_refusal(error: &Error) -> bool {
-    error.kind() == ErrorKind::Denied
 }

@@ -71,7 +71,7 @@ async fn verified_tags(
         let name = repository.with_tag(&tag).map_err(Error::internal)?;
         match verified(one, trust, name).await {
             Ok(image) => all.push(image),
-            Err(error) if local::is_refusal(&error) => one.events.event(Event::Warning {
+            Err(error) if error.is_untrusted() => one.events.event(Event::Warning {
                 text: format!("Skipping {tag}: {}", error.message()),
             }),
             Err(error) => return Err(error),
