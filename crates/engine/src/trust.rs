@@ -7,10 +7,11 @@
 //! a key that is still trusted, or when its signature can be verified now.
 //!
 //! Pure are [`policy`] (file to demands), [`signature`] (bytes to "made by this key, of this image")
-//! and [`judge`] (both to an answer); [`fetch`] asks the registry, [`local`] the index.
+//! and [`judge`] (both to an answer); [`fetch`] asks the registry, [`local`] the index. [`private`] makes and
+//! opens keys of one's own, and [`sign`] puts their signatures beside what a push has brought.
 //!
-//! What is absent: private keys, certificates, the transparency log, and time: a signature is good for
-//! as long as its key is trusted.
+//! What is absent: certificates, the transparency log, and time: a signature is good for as long as its
+//! key is trusted.
 
 mod fetch;
 mod identity;

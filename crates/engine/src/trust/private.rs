@@ -31,8 +31,8 @@ const COLUMNS: usize = 64;
 const LOG_N: u8 = 16;
 const R: u32 = 8;
 const P: u32 = 1;
-/// The most work that a file may ask for: a gigabyte.
-const LOG_N_LIMIT: u32 = 20;
+/// The most work that a file may ask for, N·r·p: a quarter of a gigabyte, and four times what cosign asks for.
+const WORK_LIMIT: u64 = 1 << 21;
 
 const SALT_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
@@ -185,6 +185,16 @@ fn seal(document: &[u8], passphrase: &str) -> Result<String, String> {
     ))
 }
 
+/// The numbers of scrypt, when they are some and do not ask for too much: log N, r and p.
+fn work(n: u64, r: u64, p: u64) -> Option<(u8, u32, u32)> {
+    let work = n.checked_mul(r)?.checked_mul(p)?;
+    if !n.is_power_of_two() || work == 0 || work > WORK_LIMIT {
+        return None;
+    }
+    let log_n = u8::try_from(n.ilog2()).ok()?;
+    Some((log_n, u32::try_from(r).ok()?, u32::try_from(p).ok()?))
+}
+
 fn unseal(sealed: &[u8], passphrase: &str) -> Result<Vec<u8>, String> {
     let broken = |what: &str| format!("its box is not valid: {what}");
     let document = Json::parse(sealed).map_err(|error| broken(&error.to_string()))?;
@@ -196,17 +206,10 @@ fn unseal(sealed: &[u8], passphrase: &str) -> Result<Vec<u8>, String> {
     {
         return Err(broken("it is of an unknown kind"));
     }
-    let n = number("N").filter(|n| n.is_power_of_two());
-    let log_n = n.map(u64::ilog2).filter(|log_n| *log_n <= LOG_N_LIMIT);
-    let log_n = log_n.and_then(|log_n| u8::try_from(log_n).ok());
-    let small = |key: &str| {
-        number(key)
-            .filter(|n| *n <= 16)
-            .and_then(|n| u32::try_from(n).ok())
-    };
-    let (Some(log_n), Some(r), Some(p)) = (log_n, small("r"), small("p")) else {
-        return Err(broken("its numbers are out of range"));
-    };
+    let numbers = number("N").zip(number("r")).zip(number("p"));
+    let (log_n, r, p) = numbers
+        .and_then(|((n, r), p)| work(n, r, p))
+        .ok_or_else(|| broken("its numbers are out of range"))?;
     let salt = bytes(&["kdf", "salt"]).ok_or_else(|| broken("it has no salt"))?;
     let nonce = bytes(&["cipher", "nonce"]).and_then(|nonce| nonce.try_into().ok());
     let nonce: [u8; NONCE_BYTES] = nonce.ok_or_else(|| broken("it has no nonce"))?;
@@ -222,4 +225,43 @@ fn unseal(sealed: &[u8], passphrase: &str) -> Result<Vec<u8>, String> {
         .map_err(|_unspecified| "the passphrase is wrong".to_owned())?;
     cipher.apply_keystream(&mut content_text);
     Ok(content_text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_asks_for_bounded_work() {
+        let good = [
+            // Those of cosign: now, before, and where more was wanted.
+            ((1 << 16, 8, 1), (16, 8, 1)),
+            ((1 << 15, 8, 1), (15, 8, 1)),
+            ((1 << 17, 8, 1), (17, 8, 1)),
+            ((1 << 18, 8, 1), (18, 8, 1)),
+        ];
+        for ((n, r, p), expected) in good {
+            assert_eq!(work(n, r, p), Some(expected), "{n} {r} {p}");
+        }
+        let bad = [
+            (1 << 20, 16, 16),
+            (1 << 20, 8, 1),
+            (1 << 16, 8, 8),
+            (1 << 19, 8, 1),
+            (3, 8, 1),
+            (0, 8, 1),
+            (1 << 16, 0, 1),
+            (1 << 16, 8, 0),
+            (1 << 63, 8, 1),
+            (2, u64::MAX, u64::MAX),
+        ];
+        for (n, r, p) in bad {
+            assert_eq!(work(n, r, p), None, "{n} {r} {p}");
+            let sealed = format!(
+                r#"{{"kdf":{{"name":"scrypt","params":{{"N":{n},"r":{r},"p":{p}}},"salt":"AA=="}},"cipher":{{"name":"nacl/secretbox"}}}}"#
+            );
+            let error = unseal(sealed.as_bytes(), "").unwrap_err();
+            assert!(error.contains("not valid"), "{error}");
+        }
+    }
 }
