@@ -55,7 +55,8 @@ async fn list_at(remote: &Remote, path: &str, digest: &Digest) -> Result<Vec<Des
     Ok(tagged.unwrap_or_default())
 }
 
-/// The manifests of an index, page by page. None when it is not there.
+/// The manifests of an index, page by page. None when it is not there; where a later page is not
+/// there, the list ends.
 async fn fetch(
     remote: &Remote,
     path: &str,
@@ -65,9 +66,11 @@ async fn fetch(
         .scope(Scope::pull(path))
         .header(ACCEPT, MediaType::OCI_INDEX.as_str());
     let mut all = Vec::new();
-    for _ in 0..PAGES_LIMIT {
+    for page in 0..PAGES_LIMIT {
         let response = match remote.send(&call).await {
-            Err(failure) if failure.status() == Some(404) => return Ok(None),
+            Err(failure) if failure.status() == Some(404) => {
+                return Ok((page > 0).then_some(all));
+            }
             other => other?,
         };
         let next = next_page(response.url(), response.headers());

@@ -318,6 +318,34 @@ async fn tags_come_in_pages() {
 }
 
 #[tokio::test]
+async fn referrers_come_in_pages_and_a_lost_page_takes_no_other_with_it() {
+    let page = |next: &str, manifest: &[u8]| {
+        let desc = manifest_desc(manifest);
+        let (media_type, digest) = (desc.media_type, desc.digest);
+        let text = format!(
+            r#"{{"manifests":[{{"mediaType":"{media_type}","digest":"{digest}","size":1}}]}}"#
+        );
+        let link = format!("</v2/{next}>; rel=\"next\"");
+        let made = answer(200).header("link", link);
+        made.body(Body::from(text)).unwrap()
+    };
+    let digest = Digest::sha256(b"subject");
+    let list = format!("/referrers/{digest}");
+    let fake = Fake::start(move |seen| match seen.target.strip_suffix(&list) {
+        _ if seen.target == "/v2/" => empty(200),
+        Some("/v2/a/b") => page("two", b"one"),
+        Some("/v2/lost") => page("gone", b"one"),
+        _ if seen.target == "/v2/two" => page("gone", b"two"),
+        _ => api_error(404, "NOT_FOUND", "not found"),
+    })
+    .await;
+    for (name, pages) in [("a/b", 2), ("lost", 1), ("none", 0)] {
+        let found = client().referrers(&fake.name(name), &digest).await;
+        assert_eq!(found.unwrap().len(), pages, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_foreign_layer_comes_from_its_own_address() {
     let elsewhere = Fake::start(|_| bytes(CONTENT)).await;
     let fake = Fake::start(|_| empty(404)).await;
