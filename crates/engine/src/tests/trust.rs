@@ -324,6 +324,24 @@ fn images_of_the_store_count_when_they_were_verified() {
 }
 
 #[test]
+fn a_tag_beside_a_digest_is_not_verified() {
+    let place = Place::new();
+    let (name, digest) = place.image("team/app:prod", 1);
+    let payload = Signer::payload(&format!("{}:dev", name.repository()), &digest);
+    let signature = place.signer.sign(&payload);
+    place
+        .registry
+        .put_signatures(&name, &digest, &[(payload, signature)]);
+    let engine = place.engine();
+    refused(pull(&engine, &name), ":dev, and");
+    let both = name.with_digest(digest);
+    pull(&engine, &both).unwrap();
+    assert!(usable(&engine, &both.familiar()).is_ok());
+    ops::tag(&engine, &both.familiar(), &name.familiar()).unwrap();
+    assert!(usable(&engine, &name.familiar()).is_err());
+}
+
+#[test]
 fn every_requirement_of_a_policy_is_met() {
     let place = Place::new();
     let registry = place.registry.address();

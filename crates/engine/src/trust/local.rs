@@ -12,13 +12,18 @@ use lapstrake_image::ContentSource as _;
 use lapstrake_spec::{Digest, Reference};
 use lapstrake_store::Entry;
 
-/// The record of a verification, as text: `NAME@DIGEST TIME PROOF…`.
+/// The record of a verification, as text: `NAME@DIGEST TIME PROOF…`. The tag beside a digest is not
+/// verified, and so not recorded.
 pub(crate) fn record(
     engine: &Engine,
     name: &Reference,
     digest: &Digest,
     proofs: &[Proof],
 ) -> String {
+    let name = match name.digest() {
+        Some(_) => name.without_tag(),
+        None => name.clone(),
+    };
     let mut words = vec![
         name.with_digest(digest.clone()).canonical(),
         engine.now().to_string(),
@@ -38,7 +43,7 @@ fn meets(record: &str, name: &Reference, demands: &[Demand]) -> bool {
     let verified = words.next().and_then(|name| Reference::parse(name).ok());
     let is_of_name = verified.is_some_and(|verified| match name.digest() {
         Some(_) => verified.without_tag() == name.without_tag(),
-        None => verified.without_digest() == *name,
+        None => verified.tag().is_some() && verified.without_digest() == *name,
     });
     let proofs: Vec<&str> = words.skip(1).collect();
     let is_met = |demand: &Demand| {
