@@ -109,15 +109,15 @@ impl Policy {
 }
 
 /// The scopes that a name is in, the narrowest first: the name itself, its repository, the folders
-/// above it, its registry, the domains above that, everything.
+/// above it, its registry, the domains above that, everything. The tag beside a digest is not looked
+/// at when images are fetched, and so stands in no scope.
 fn scopes(name: &Reference) -> Vec<String> {
     let repository = name.repository();
     let mut scopes = Vec::new();
-    if let Some(digest) = name.digest() {
-        scopes.push(format!("{repository}@{digest}"));
-    }
-    if let Some(tag) = name.tag() {
-        scopes.push(format!("{repository}:{tag}"));
+    match (name.digest(), name.tag()) {
+        (Some(digest), _) => scopes.push(format!("{repository}@{digest}")),
+        (None, Some(tag)) => scopes.push(format!("{repository}:{tag}")),
+        (None, None) => {}
     }
     scopes.push(repository.clone());
     let mut above = repository.as_str();

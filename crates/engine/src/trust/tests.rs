@@ -393,9 +393,20 @@ fn the_narrowest_scope_counts() {
         ("a.b.example/other:1", "transports.docker[\"*.example\"]"),
         ("debian:1", "transports.docker[\"docker.io/library\"]"),
         ("someone/debian:1", "default"),
+        // The tag beside a digest is nothing that anybody looks at.
+        (
+            "r.example:5000/team/app:1@",
+            "transports.docker[\"r.example:5000/team/app\"]",
+        ),
     ];
+    let digest = format!("@sha256:{}", "a".repeat(64));
     for (image, wanted) in rows {
-        assert_eq!(policy.requirements(Some(&name(image))).1, wanted, "{image}");
+        let image = image.replace('@', &digest);
+        assert_eq!(
+            policy.requirements(Some(&name(&image))).1,
+            wanted,
+            "{image}"
+        );
     }
     let (gpg, _) = policy.requirements(Some(&name("x.example/a:1")));
     assert!(matches!(&gpg[0], Requirement::Unsupported(text) if text.contains("signedBy")));
