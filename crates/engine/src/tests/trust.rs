@@ -430,6 +430,25 @@ fn all_signed_tags_are_pulled_and_the_others_told() {
 }
 
 #[test]
+fn a_tag_of_signatures_with_something_else_stops_no_other() {
+    let place = Place::new();
+    let (name, first) = place.image("team/app:1", 1);
+    let (_, second) = place.image("team/app:2", 2);
+    place.registry.sign(&name, &second, &place.signer);
+    let payload = Signer::payload(&name.repository(), &first);
+    let huge = (payload, "A".repeat(5 << 20));
+    place.registry.put_signatures(&name, &first, &[huge]);
+    refused(pull(&place.engine(), &name), "cannot be used");
+    let repository = name.without_tag_and_digest();
+    pull_with(&place.engine(), &repository, true).unwrap();
+    // What is elsewhere counts.
+    place
+        .registry
+        .put_bundle(&name, &first, &place.signer.bundle(&first), false);
+    pull(&place.engine(), &name).unwrap();
+}
+
+#[test]
 fn nothing_is_pushed_that_would_not_be_signed() {
     let place = Place::new();
     let request = PushRequest {

@@ -28,6 +28,8 @@ const COSIGN_ARTIFACT: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
 const EMPTY_ARTIFACT: &str = "application/vnd.oci.empty.v1+json";
 /// The annotation of a bundle with a statement: what it states.
 const PREDICATE: &str = "dev.sigstore.bundle.predicateType";
+/// The annotation that says when a manifest was made.
+const CREATED: &str = "org.opencontainers.image.created";
 
 /// The signatures of one image in a registry.
 pub(super) struct Signatures<'a> {
@@ -60,30 +62,26 @@ impl<'a> Signatures<'a> {
         };
         let found = match self.source.resolve(&tag).await {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other?,
+            Err(error) => return broken(error),
+            Ok(found) => found,
         };
         let mut blobs = Blobs::new(&self.source);
-        self.of_manifest(&found, &mut blobs).await
+        let all = self.of_manifest(&found, &mut blobs).await;
+        all.or_else(broken)
     }
 
     /// Those of the manifests that name the image as their subject.
     pub(super) async fn referring(&self) -> Result<Vec<Signature>, Error> {
         let listed = match self.client.referrers(self.name, self.digest).await {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other?,
+            Err(error) => return broken(error),
+            Ok(listed) => listed,
         };
-        let wanted: Vec<&Descriptor> = listed.iter().filter(|desc| may_sign(desc)).collect();
-        let skipped = wanted.len().saturating_sub(REFERRERS_LIMIT);
         let mut blobs = Blobs::new(&self.source);
         let mut all = Vec::new();
-        for desc in wanted.into_iter().skip(skipped) {
-            match self.of_manifest(desc, &mut blobs).await {
-                Ok(found) => all.extend(found),
-                Err(error) if is_of_content(&error) => {
-                    all.push(Signature::Broken(error.message().to_owned()));
-                }
-                Err(error) => return Err(error),
-            }
+        for desc in &newest(listed) {
+            let found = self.of_manifest(desc, &mut blobs).await;
+            all.extend(found.or_else(broken)?);
         }
         let skipped = all.len().saturating_sub(SIGNATURES_LIMIT);
         Ok(all.split_off(skipped))
@@ -122,6 +120,18 @@ impl<'a> Signatures<'a> {
     }
 }
 
+/// Those in the list of referrers that are looked at: the newest that may be signatures, oldest first.
+/// Registries list in any order; what does not say when it was made counts as older than what does.
+pub(super) fn newest(listed: Vec<Descriptor>) -> Vec<Descriptor> {
+    let mut wanted: Vec<Descriptor> = listed.into_iter().filter(may_sign).collect();
+    wanted.sort_by_cached_key(|desc| {
+        let created = desc.annotations.get(CREATED);
+        created.and_then(|text| text.parse::<jiff::Timestamp>().ok())
+    });
+    let skipped = wanted.len().saturating_sub(REFERRERS_LIMIT);
+    wanted.split_off(skipped)
+}
+
 /// Whether a manifest in the list of referrers may be a signature, by what the list says of it.
 fn may_sign(desc: &Descriptor) -> bool {
     let is_kind = match desc.artifact_type.as_deref() {
@@ -132,6 +142,14 @@ fn may_sign(desc: &Descriptor) -> bool {
     };
     let states = desc.annotations.get(PREDICATE);
     is_kind && states.is_none_or(|states| states == SIGNED)
+}
+
+/// What came and is wrong, as a signature that is none.
+fn broken(error: Error) -> Result<Vec<Signature>, Error> {
+    if is_of_content(&error) {
+        return Ok(vec![Signature::Broken(error.message().to_owned())]);
+    }
+    Err(error)
 }
 
 /// Whether it is what came that is wrong, and not the way it came.

@@ -1,5 +1,6 @@
 //! Policies, names and signatures as bytes: no network, no store.
 
+use super::fetch::newest;
 use super::identity::Identity;
 use super::judge::{Demand, judge};
 use super::key::TrustedKey;
@@ -9,7 +10,7 @@ use super::{Needs, Trust, TrustFiles};
 use crate::ErrorKind;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lapstrake_spec::{Digest, Reference};
+use lapstrake_spec::{Descriptor, Digest, Reference};
 use lapstrake_testkit::{Directory, KeyKind, Signer};
 use serde_json::json;
 
@@ -347,6 +348,32 @@ fn rule(words: &str) -> Identity {
         [Requirement::Signed { identity, .. }] => identity.clone(),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn the_newest_of_the_referrers_are_looked_at() {
+    let kind = lapstrake_spec::MediaType::OCI_MANIFEST;
+    let referrer = |text: &str, created: Option<&str>| {
+        let mut desc = Descriptor::of(kind.clone(), text.as_bytes());
+        let created = created.map(|at| ("org.opencontainers.image.created".into(), at.into()));
+        desc.annotations.extend(created);
+        desc
+    };
+    let new = referrer("new", Some("2026-02-01T00:00:00+05:00"));
+    let newer = referrer("newer", Some("2026-01-31T23:00:00Z"));
+    let mut listed = vec![newer.clone(), new.clone()];
+    let old = |i| match i % 3 {
+        0 => None,
+        1 => Some("2026-01-01T00:00:00Z"),
+        _ => Some("yesterday"),
+    };
+    listed.extend((0..100).map(|i| referrer(&format!("old {i}"), old(i))));
+    let mut attested = referrer("attested", Some("2027-01-01T00:00:00Z"));
+    attested.artifact_type = Some("application/spdx+json".to_owned());
+    listed.push(attested);
+    let found = newest(listed);
+    assert_eq!(found.len(), 64);
+    assert_eq!(found[62..], [new, newer]);
 }
 
 #[test]
