@@ -247,7 +247,9 @@ fn level_ages(line: &str) -> String {
         let mut words = 2;
         for (count, start) in [(4, "Less"), (3, "About")] {
             let at = before.len().checked_sub(count);
-            if at.is_some_and(|at| before[at] == start) {
+            let is_mark = |c: char| !c.is_ascii_alphanumeric();
+            let word = at.and_then(|at| before[at].rsplit(is_mark).next());
+            if word == Some(start) {
                 words = count;
             }
         }

@@ -209,6 +209,10 @@ fn what_differs_is_levelled() {
         ),
         ("a   Less than a second ago".to_owned(), "a  AGO"),
         (
+            "{\"a\":\"Less than a second ago\"}".to_owned(),
+            "{\"a\":\"AGO\"}",
+        ),
+        (
             "a   About an hour ago   b   3 days ago".to_owned(),
             "a  AGO  b  AGO",
         ),

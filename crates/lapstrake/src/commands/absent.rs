@@ -137,7 +137,6 @@ const COMMANDS: [(&str, &[&str]); 5] = [
             "stats",
             "swarm",
             "top",
-            "trust",
             "update",
         ],
     ),

@@ -40,6 +40,7 @@ static TOPICS: [Topic; 12] = [
     topic!("build-cache", &["cache"]),
     topic!("coming-from-docker", &["docker"]),
     topic!("configuration", &["settings", "daemon.json"]),
+    topic!("content-trust", &["signatures", "policy"]),
     topic!("environment", &["env", "variables"]),
     topic!("exit-status", &["exit-codes", "exit", "status"]),
     topic!("filters", &["filter"]),
@@ -48,7 +49,6 @@ static TOPICS: [Topic; 12] = [
     topic!("mirrors", &["mirror", "registries", "certificates"]),
     topic!("names", &["references", "tags", "digests"]),
     topic!("store", &["storage", "disk"]),
-    topic!("trust", &["content-trust", "signatures"]),
 ];
 
 /// The names of all topics.
