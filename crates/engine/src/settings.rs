@@ -411,7 +411,7 @@ fn read_file(candidates: &[PathBuf]) -> Result<(Option<PathBuf>, Reading), Error
         return match reading.refusal() {
             None => Ok((Some(path.clone()), reading)),
             Some(reason) => Err(refused(reason).with_hint(format!(
-                "`config check` says where; correct `{shown}`, or remove it"
+                "`lap config check` says where; correct `{shown}`, or remove it"
             ))),
         };
     }

@@ -368,12 +368,9 @@ fn nothing_configured(files: &TrustFiles) -> Error {
         .policies
         .first()
         .map_or(Path::new(POLICY_FILE), PathBuf::as_path);
-    refusal(
-        "content trust is on, and no key is configured that could verify a signature".to_owned(),
-    )
-    .with_hint(format!(
-        "put the publisher's public key into {}, or write a policy into {}; \
-             `--disable-content-trust`, or no DOCKER_CONTENT_TRUST, works without signatures",
+    refusal("no key is configured that could verify a signature".to_owned()).with_hint(format!(
+        "put the publisher's public key into {}, or write a policy into {}; with \
+         `--disable-content-trust`, or without DOCKER_CONTENT_TRUST, signatures are not needed",
         folder.join("NAME.pub").display(),
         policy.display()
     ))

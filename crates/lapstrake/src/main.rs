@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     let output = Output::standard();
     let environment = env::Environment::read();
     let result = cli::run(&program, &args, &environment, &output);
-    ExitCode::from(finish(result, &output))
+    ExitCode::from(finish(result, &program, &output))
 }
 
 /// Runs a hidden role when this process was started for one: the monitor of a container, the steward of a
@@ -67,7 +67,7 @@ fn role(words: &[std::ffi::OsString]) -> Option<u8> {
 }
 
 /// Prints a failure, sends everything on, and decides the exit status.
-fn finish(result: Result<u8, Failure>, output: &Output) -> u8 {
+fn finish(result: Result<u8, Failure>, program: &str, output: &Output) -> u8 {
     let status = match result {
         Ok(status) => status,
         Err(failure) => {
@@ -75,7 +75,7 @@ fn finish(result: Result<u8, Failure>, output: &Output) -> u8 {
                 output.err_line(&failure.text);
             }
             for hint in &failure.hints {
-                output.err_line(&format!("hint: {hint}"));
+                output.err_line(&format!("hint: {}", guide::renamed(hint, program)));
             }
             failure.status
         }

@@ -309,6 +309,7 @@ async fn tokens() {
         login: login(),
         anonymous_pull: true,
         lifetime,
+        external_url: None,
     });
     let registry = TestRegistry::start_with(ServerOptions {
         access,

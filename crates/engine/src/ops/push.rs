@@ -73,7 +73,7 @@ fn refuse_unsigned(engine: &Engine, name: &Reference) -> Result<(), Error> {
     }
     let text = "content trust is on, and there is no key that could sign what is pushed";
     let hint = format!(
-        "`lap trust key generate` makes one; or push with `--disable-content-trust` and sign the digest \
+        "`lap trust key generate NAME` makes one; or push with `--disable-content-trust` and sign the digest \
          that it prints: `cosign sign --key cosign.key {}@sha256:…`",
         name.familiar_name()
     );

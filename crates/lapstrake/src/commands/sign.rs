@@ -85,7 +85,7 @@ fn sign(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     };
     let key = key.ok_or_else(|| {
         Failure::new("there is no key to sign with").with_hint(
-            "`trust key generate NAME` makes one; `--key` names one that is somewhere else",
+            "`lap trust key generate NAME` makes one; `--key` names one that is somewhere else",
         )
     })?;
     let output = invocation.output;
@@ -128,7 +128,7 @@ pub(super) fn own_key(invocation: &Invocation<'_>) -> Result<Option<SigningKey>,
         [file] => open(invocation, file).map(Some),
         _ => Err(
             Failure::new(format!("there are several keys in {}", folder.display()))
-                .with_hint("`trust sign --key FILE IMAGE:TAG` signs with one of them"),
+                .with_hint("`lap trust sign --key FILE IMAGE:TAG` signs with one of them"),
         ),
     }
 }

@@ -142,7 +142,7 @@ pub(crate) fn examples(names: &[&str]) -> Vec<Example> {
 }
 
 /// A text with the program's name where `lap` stands as a command.
-fn renamed(text: &str, program: &str) -> String {
+pub(crate) fn renamed(text: &str, program: &str) -> String {
     if program == "lap" {
         return text.to_owned();
     }

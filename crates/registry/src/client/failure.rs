@@ -62,8 +62,8 @@ pub(super) struct Refused {
 pub(super) enum Doing<'a> {
     /// Reading this name.
     Pull(&'a Reference),
-    /// Writing.
-    Push,
+    /// Writing to the registry with this name in logins.
+    Push(&'a str),
     /// Anything else.
     Other,
 }
@@ -134,7 +134,7 @@ impl Failure {
             }
             Self::Auth(refused) => {
                 let request = match doing {
-                    Doing::Push => None,
+                    Doing::Push(_) => None,
                     Doing::Pull(_) | Doing::Other => refused.request.as_deref(),
                 };
                 let message = with_request(request, &refused.message);
@@ -170,13 +170,16 @@ fn reply_error(reply: &Reply, doing: Doing<'_>) -> Error {
     let kind = reply.kind();
     let message = match doing {
         Doing::Pull(name) => pull_message(reply, name),
-        Doing::Push | Doing::Other => reply.message(),
+        Doing::Push(_) | Doing::Other => reply.message(),
     };
     let error = Error::new(kind, message);
     match (kind, doing) {
         (ErrorKind::RateLimited, _) => error.with_hint(reply.rate_limit_hint()),
         (ErrorKind::Denied | ErrorKind::Unauthorized, Doing::Pull(name)) => {
             error.with_hint(login_hint(name.domain()))
+        }
+        (ErrorKind::Denied | ErrorKind::Unauthorized, Doing::Push(domain)) => {
+            error.with_hint(login_hint(domain))
         }
         _ => error,
     }

@@ -145,7 +145,8 @@ impl Sink {
                 Err(failure) => failure,
             };
             let Some(pause) = remote.policy(call).pause(attempt, &failure) else {
-                return Err(failure.into_error(Doing::Push));
+                let domain = &remote.host.credentials_key;
+                return Err(failure.into_error(Doing::Push(domain)));
             };
             tokio::time::sleep(pause).await;
             attempt = attempt.saturating_add(1);
@@ -181,7 +182,7 @@ impl ContentSink for Sink {
     async fn has(&self, desc: &Descriptor, _diff_id: Option<&Digest>) -> Result<bool, Error> {
         let remote = self.registry.writable()?;
         let has = self.has_blob(&remote, &desc.digest).await;
-        has.map_err(|failure| failure.into_error(Doing::Push))
+        has.map_err(|failure| failure.into_error(Doing::Push(&remote.host.credentials_key)))
     }
 
     async fn put_blob(
@@ -192,7 +193,8 @@ impl ContentSink for Sink {
         progress: &dyn Observer,
     ) -> Result<Put, Error> {
         let remote = self.registry.writable()?;
-        let worded = |failure: Failure| failure.into_error(Doing::Push);
+        let domain = &remote.host.credentials_key;
+        let worded = |failure: Failure| failure.into_error(Doing::Push(domain));
         if self.has_blob(&remote, &desc.digest).await.map_err(worded)? {
             return Ok(Put::AlreadyExists);
         }

@@ -133,7 +133,8 @@ impl<'a> Upload<'a> {
                 continue;
             }
             if attempt >= attempts || !is_worth_another(&failure) {
-                return Err(failure.into_error(Doing::Push));
+                let domain = &self.remote.host.credentials_key;
+                return Err(failure.into_error(Doing::Push(domain)));
             }
             tracing::debug!(words = %failure.brief(), attempt, "upload broke");
             self.pause(attempt, tell).await;

@@ -56,6 +56,25 @@ pub struct Bearer {
     pub anonymous_pull: bool,
     /// How long a token is good for.
     pub lifetime: Duration,
+    /// Where clients reach this registry, `https://registry.example.com`, when something stands before it that
+    /// ends TLS or has another name. Without it they are sent to the host that they asked for, by plain HTTP.
+    /// It is given and not taken from `X-Forwarded-Proto` or `X-Forwarded-Host`: anyone can send those, and a
+    /// client sends its password to the address that is told here.
+    pub external_url: Option<String>,
+}
+
+impl Bearer {
+    /// Where the sender of `headers` gets tokens.
+    fn realm(&self, headers: &HeaderMap) -> String {
+        if let Some(url) = &self.external_url {
+            return format!("{}/token", url.trim_end_matches('/'));
+        }
+        let host = headers
+            .get(HOST)
+            .and_then(|host| host.to_str().ok())
+            .filter(|host| is_host(host));
+        format!("http://{}/token", host.unwrap_or("localhost"))
+    }
 }
 
 impl std::fmt::Debug for Login {
@@ -107,7 +126,7 @@ impl Authority {
         match &self.access {
             Access::Open => Ok(()),
             Access::Basic(login) => check_basic(login, headers),
-            Access::Bearer(_) => self.check_token(&need(route, method), headers),
+            Access::Bearer(options) => self.check_token(options, &need(route, method), headers),
         }
     }
 
@@ -121,12 +140,18 @@ impl Authority {
         }
     }
 
-    fn check_token(&self, need: &Need, headers: &HeaderMap) -> Result<(), ApiError> {
+    fn check_token(
+        &self,
+        options: &Bearer,
+        need: &Need,
+        headers: &HeaderMap,
+    ) -> Result<(), ApiError> {
+        let challenge = |error| challenge(&options.realm(headers), need, error);
         let Some(token) = bearer(headers) else {
-            return Err(challenge(headers, need, None));
+            return Err(challenge(None));
         };
         let Some(grant) = self.tokens().grant(token) else {
-            return Err(challenge(headers, need, Some("invalid_token")));
+            return Err(challenge(Some("invalid_token")));
         };
         let enough = need.resource.as_ref().is_none_or(|resource| {
             need.actions
@@ -136,7 +161,7 @@ impl Authority {
         if enough {
             Ok(())
         } else {
-            Err(challenge(headers, need, Some("insufficient_scope")))
+            Err(challenge(Some("insufficient_scope")))
         }
     }
 
@@ -277,15 +302,8 @@ fn basic_challenge() -> HeaderValue {
     HeaderValue::from_static("Basic realm=\"lapstrake-registry\"")
 }
 
-fn challenge(headers: &HeaderMap, need: &Need, error: Option<&str>) -> ApiError {
-    let host = headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .filter(|host| is_host(host));
-    let mut text = format!(
-        "Bearer realm=\"http://{}/token\",service=\"{SERVICE}\"",
-        host.unwrap_or("localhost")
-    );
+fn challenge(realm: &str, need: &Need, error: Option<&str>) -> ApiError {
+    let mut text = format!("Bearer realm=\"{realm}\",service=\"{SERVICE}\"");
     if let Some(resource) = &need.resource {
         text.push_str(",scope=\"");
         text.push_str(resource);

@@ -88,6 +88,7 @@ fn a_registry_that_wants_a_token() {
             login: login(),
             anonymous_pull: false,
             lifetime: Duration::from_secs(60),
+            external_url: None,
         }),
         [
             wrong,

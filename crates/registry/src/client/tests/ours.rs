@@ -107,6 +107,7 @@ async fn with_tokens() {
         login: login(),
         anonymous_pull: true,
         lifetime: Duration::from_secs(300),
+        external_url: None,
     };
     keep_the_contract(Access::Bearer(bearer), logged_in()).await;
 }

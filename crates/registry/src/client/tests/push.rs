@@ -269,8 +269,10 @@ async fn refusals_of_uploads() {
         r#"{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}"#;
     let (fake, _) =
         registry(move |seen, _| (seen.method == Method::POST).then(|| json(403, bare))).await;
-    let (kind, message, _) = parts(put(&fake, &client(), b"x").await);
+    let (kind, message, hint) = parts(put(&fake, &client(), b"x").await);
     assert_eq!((kind, message.as_str()), (ErrorKind::Denied, "denied"));
+    let wanted = format!("check the name, or log in with `lap login {}`", fake.address);
+    assert_eq!(hint, wanted);
     let posts = methods(&fake)
         .iter()
         .filter(|method| *method == "POST")
@@ -282,11 +284,12 @@ async fn refusals_of_uploads() {
             .then(|| api_error(403, "DENIED", "requested access to the resource is denied"))
     };
     let (fake, _) = registry(denied).await;
-    let (_, message, _) = parts(put(&fake, &client(), b"x").await);
+    let (_, message, hint) = parts(put(&fake, &client(), b"x").await);
     assert_eq!(
         message,
         "denied: requested access to the resource is denied"
     );
+    assert!(hint.contains("lap login"), "{hint}");
     assert_eq!(methods(&fake), ["HEAD", "POST"]);
 
     let digest = |seen: &Seen, _: &mut Upload| {

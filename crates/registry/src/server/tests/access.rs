@@ -27,6 +27,7 @@ async fn bearer(anonymous_pull: bool, lifetime: Duration) -> Fixture {
         login: login(),
         anonymous_pull,
         lifetime,
+        external_url: None,
     }))
     .await
 }
@@ -54,6 +55,33 @@ async fn token(request: RequestBuilder) -> Value {
     let answer = Answer::of(request).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()
+}
+
+#[tokio::test]
+async fn tokens_are_where_the_operator_says() {
+    for (external_url, expected) in [
+        (None, "http://ADDRESS/token"),
+        (Some("https://registry.example.com"), "https://registry.example.com/token"),
+        (Some("https://example.com:5000/r/"), "https://example.com:5000/r/token"),
+    ] {
+        let registry = with_access(Access::Bearer(Bearer {
+            login: login(),
+            anonymous_pull: false,
+            lifetime: Duration::from_secs(60),
+            external_url: external_url.map(str::to_owned),
+        }))
+        .await;
+        let request = registry
+            .request("GET", "/v2/")
+            .header("x-forwarded-proto", "https")
+            .header("x-forwarded-host", "evil.example.com");
+        let told = Answer::of(request).await;
+        let realm = expected.replace("ADDRESS", &registry.address.to_string());
+        assert_eq!(
+            told.header("www-authenticate"),
+            format!("Bearer realm=\"{realm}\",service=\"lapstrake-registry\"")
+        );
+    }
 }
 
 #[tokio::test]
