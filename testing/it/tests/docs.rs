@@ -19,7 +19,7 @@ use shape::Ids;
 use world::World;
 
 /// All pages, each in both languages.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "README.md",
     "01-images.md",
     "02-containers.md",
@@ -29,6 +29,7 @@ const PAGES: [&str; 9] = [
     "06-cleaning-up.md",
     "07-troubleshooting.md",
     "coming-from-docker.md",
+    "trust.md",
 ];
 
 fn folders() -> [PathBuf; 2] {
@@ -136,6 +137,11 @@ fn privileged_the_page_on_troubles_is_true() {
 #[test]
 fn privileged_the_page_for_dockers_users_is_true() {
     run("coming-from-docker.md");
+}
+
+#[test]
+fn privileged_the_page_on_trust_is_true() {
+    run("trust.md");
 }
 
 #[test]

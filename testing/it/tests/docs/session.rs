@@ -202,9 +202,11 @@ struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// Prompts are those of a shell in a container, of `login`, and questions.
+    /// Prompts are those of a shell in a container, of `login`, for passphrases, and questions.
     fn of(line: &'a str) -> Option<Self> {
-        if line.trim_end() == "Password:" {
+        let asks = ["Password", "Enter passphrase for ", "Repeat passphrase for "];
+        let is_secret = asks.iter().any(|start| line.starts_with(start));
+        if is_secret && line.trim_end().ends_with(':') {
             return Some(Self {
                 prompt: line,
                 typed: PASSWORD,
@@ -235,6 +237,10 @@ fn what_is_typed_stands_behind_prompts() {
         ("/ # exit", Some(("/ # ", "exit"))),
         ("Username: kate", Some(("Username: ", "kate"))),
         ("Password: ", Some(("Password: ", PASSWORD))),
+        (
+            "Repeat passphrase for new me key:",
+            Some(("Repeat passphrase for new me key:", PASSWORD)),
+        ),
         ("Are you sure? [y/N] y", Some(("Are you sure? [y/N] ", "y"))),
         ("REPOSITORY", None),
     ] {
