@@ -19,6 +19,7 @@ mod import;
 mod info;
 mod inspect;
 mod inspect_container;
+mod inspect_volume;
 mod load;
 mod login;
 mod moment;
@@ -66,6 +67,7 @@ pub use import::{ImportRequest, ImportSource, import, import_url};
 pub use info::{Info, Setting, info};
 pub use inspect::{InspectedImage, inspect_image, require_platform};
 pub use inspect_container::{InspectedContainer, inspect_container};
+pub use inspect_volume::{InspectedVolume, inspect_volume};
 pub use load::{LoadRequest, load};
 pub use login::{LoginRequest, LoginResult, login, logout};
 pub use prune::{

@@ -34,19 +34,38 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     }
     let version = ops::version(invocation.engine);
     let json = with_client(super::inspect::json(&info)?, &info, &version);
-    let text = match &template {
+    let mut text = String::new();
+    let result = match &template {
         None => {
-            let mut text = String::new();
             json.write_compact(&mut text);
-            text
+            Ok(())
         }
-        Some(template) => {
-            document::render(template, &json).map_err(|error| Failure::new(error.to_string()))?
-        }
+        Some(template) => document::render_known(template, &json, &TYPES, &mut text),
     };
     invocation.output.line(&text);
+    result.map_err(|error| Failure::new(error.to_string()))?;
     Ok(0)
 }
+
+/// As docker's client has them.
+const TYPES: [(&str, &str); 13] = [
+    ("", "system.dockerInfo"),
+    ("ClientInfo", "*system.clientInfo"),
+    ("ContainerdCommit", "system.Commit"),
+    ("InitCommit", "system.Commit"),
+    ("Plugins", "system.PluginsInfo"),
+    ("RegistryConfig", "*registry.ServiceConfig"),
+    (
+        "RegistryConfig.IndexConfigs",
+        "map[string]*registry.IndexInfo",
+    ),
+    ("RegistryConfig.IndexConfigs[]", "*registry.IndexInfo"),
+    ("RuncCommit", "system.Commit"),
+    ("Runtimes", "map[string]system.RuntimeWithStatus"),
+    ("Runtimes[]", "system.RuntimeWithStatus"),
+    ("Settings[]", "system.Setting"),
+    ("Swarm", "swarm.Info"),
+];
 
 /// Adds what docker's client says of itself.
 fn with_client(mut json: Json, info: &Info, version: &VersionInfo) -> Json {

@@ -32,6 +32,9 @@ pub(super) enum Wanted {
     Any,
     Container,
     Image,
+    Network,
+    Plugin,
+    Volume,
 }
 
 const TYPES: [&str; 10] = [
@@ -58,6 +61,9 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
         "" => Wanted::Any,
         "container" => Wanted::Container,
         "image" => Wanted::Image,
+        "network" => Wanted::Network,
+        "plugin" => Wanted::Plugin,
+        "volume" => Wanted::Volume,
         kind if TYPES.contains(&kind) => {
             return Err(Failure::new(format!(
                 "objects of the type {kind} do not exist here"
@@ -147,6 +153,12 @@ fn typed_image(image: &InspectedImage, whole: &Json) -> Result<Option<Json>, Fai
 
 fn look_up(invocation: &Invocation<'_>, name: &str, wanted: Wanted) -> Result<Object, Failure> {
     let size = invocation.matches.knows("size") && invocation.matches.is("size");
+    match wanted {
+        Wanted::Volume => return volume(invocation, name),
+        Wanted::Network => return Err(no_network(name)),
+        Wanted::Plugin => return Err(missing(&format!("plugin \"{name}\" not found"))),
+        Wanted::Any | Wanted::Container | Wanted::Image => {}
+    }
     if wanted != Wanted::Image {
         match ops::inspect_container(invocation.engine, name, size) {
             Ok(container) => {
@@ -181,6 +193,33 @@ fn look_up(invocation: &Invocation<'_>, name: &str, wanted: Wanted) -> Result<Ob
         }
     }
     Err(Failure::new(format!("Error: No such object: {name}")))
+}
+
+fn missing(text: &str) -> Failure {
+    Failure::new(format!("Error response from daemon: {text}"))
+}
+
+/// Networks are modes of containers here: there is nothing to tell of them.
+fn no_network(name: &str) -> Failure {
+    if ["bridge", "host", "none"].contains(&name) {
+        let hint = "`lap inspect CONTAINER` shows its network";
+        return Failure::new(format!("network {name} has no description here")).with_hint(hint);
+    }
+    missing(&format!("network {name} not found"))
+}
+
+fn volume(invocation: &Invocation<'_>, name: &str) -> Result<Object, Failure> {
+    let Some(volume) = ops::inspect_volume(invocation.engine, name)? else {
+        return Err(missing(&format!("get {name}: no such volume")));
+    };
+    if invocation.matches.is("size") {
+        let warning = "WARNING: --size ignored for volume";
+        invocation.output.err_line(warning);
+    }
+    Ok(Object {
+        whole: json(&volume)?,
+        less: None,
+    })
 }
 
 /// A typed object as a document that keeps the order of its fields.

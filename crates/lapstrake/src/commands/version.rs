@@ -31,16 +31,35 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
             format!("{text}\n")
         }
         format => {
-            let template =
-                Template::parse(format).map_err(|error| Failure::from(error).with_status(64))?;
-            let text = document::render(&template, &json(&version))
-                .map_err(|error| Failure::new(error.to_string()))?;
-            format!("{text}\n")
+            let template = Template::parse(format)
+                .map_err(|error| Failure::from(error.named(TEMPLATE)).with_status(64))?;
+            let mut text = String::new();
+            let result = document::render_known(&template, &json(&version), &TYPES, &mut text);
+            text.push('\n');
+            if let Err(error) = result {
+                invocation.output.print(&text);
+                return Err(Failure::new(error.named(TEMPLATE).to_string()));
+            }
+            text
         }
     };
     invocation.output.print(&text);
     Ok(0)
 }
+
+/// What docker's client calls the template.
+const TEMPLATE: &str = "version";
+
+/// As docker's client has them.
+const TYPES: [(&str, &str); 7] = [
+    ("", "system.versionInfo"),
+    ("Client", "system.clientVersion"),
+    ("Client.Platform", "*system.platformInfo"),
+    ("Server", "*types.Version"),
+    ("Server.Components[]", "types.ComponentVersion"),
+    ("Server.Components[].Details", "map[string]string"),
+    ("Server.Platform", "struct { Name string }"),
+];
 
 fn plain(version: &VersionInfo) -> String {
     let part = |indent: &str| {
@@ -70,6 +89,11 @@ fn json(version: &VersionInfo) -> Json {
         )
     };
     let platform = || object(vec![("Name", text("Lapstrake"))]);
+    let component = object(vec![
+        ("Name", text("Engine")),
+        ("Version", text(&version.version)),
+        ("Details", object(Vec::new())),
+    ]);
     object(vec![
         (
             "Client",
@@ -93,6 +117,7 @@ fn json(version: &VersionInfo) -> Json {
                 ("Os", text(&version.os)),
                 ("Arch", text(&version.arch)),
                 ("KernelVersion", text(&version.kernel_version)),
+                ("Components", Json::List(vec![component])),
             ]),
         ),
     ])

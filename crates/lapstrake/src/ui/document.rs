@@ -158,6 +158,10 @@ const ABSENT: [(&str, Absent); 16] = [
     ("Volumes", Absent::Map),
 ];
 
+/// Go's names for the types of a document's parts, by their paths: `A.B`, `A[]` for what a list or map holds, the
+/// empty one for the whole.
+pub(crate) type GoTypes = [(&'static str, &'static str)];
+
 #[derive(Debug, Clone, Copy)]
 enum Absent {
     Text,
@@ -225,6 +229,43 @@ impl Json {
             unlisted,
             ..Struct::default()
         }))
+    }
+
+    /// The value with known types; parts that have none are structs without a name.
+    fn typed_by(&self, types: &GoTypes, path: &str, name: &str) -> Value {
+        let inside = || format!("{path}[]");
+        let known = types.iter().find(|(known, _)| *known == path);
+        let go_type = known.map_or("struct", |(_, go_type)| go_type);
+        match self {
+            Self::List(list) => list
+                .iter()
+                .map(|item| item.typed_by(types, &inside(), ""))
+                .collect::<Vec<_>>()
+                .into(),
+            Self::Object(entries) if go_type.starts_with("map[") => {
+                let entries = entries
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value.typed_by(types, &inside(), "")));
+                Value::Map(Some(Rc::new(entries.collect())))
+            }
+            Self::Object(entries) => {
+                let mut of_type = Struct {
+                    go_type,
+                    ..Struct::default()
+                };
+                for (key, value) in entries {
+                    let path = format!("{path}.{key}");
+                    let value = value.typed_by(types, path.trim_start_matches('.'), key);
+                    let names = GO_NAMES.iter().filter(|(json_name, _)| key == json_name);
+                    of_type
+                        .unlisted
+                        .extend(names.map(|(_, go_name)| (*go_name, value.clone())));
+                    of_type.fields.push((key.as_str().into(), value));
+                }
+                Value::Struct(Rc::new(of_type))
+            }
+            scalar => scalar.typed_as(name),
+        }
     }
 
     /// The value as a document without types, which is what templates get when the types fail.
@@ -327,9 +368,15 @@ impl Absent {
     }
 }
 
-/// Renders a document through a template, as [`render_typed`] does.
-pub(crate) fn render(template: &Template, document: &Json) -> Result<String, TemplateError> {
-    render_typed(template, document, document)
+/// Renders a document of which docker's client knows every type, so that nothing else is tried when the types
+/// fail. What was written before an error stays in `out`.
+pub(crate) fn render_known(
+    template: &Template,
+    document: &Json,
+    types: &GoTypes,
+    out: &mut String,
+) -> Result<(), TemplateError> {
+    template.render_into(&document.typed_by(types, "", ""), MissingKey::NoValue, out)
 }
 
 /// Renders a document through a template: with Go's types first, of which a client may have fewer than

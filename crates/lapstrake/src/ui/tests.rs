@@ -1,6 +1,7 @@
 use super::document::{self, Json};
 use super::format::{Format, Listing, Row};
 use super::template::Template;
+use super::text::PushFormat;
 use super::{table, text, units};
 
 #[test]
@@ -185,13 +186,64 @@ fn listings() {
     }
 }
 
+#[test]
+fn documents_with_known_types() {
+    let json: Json = serde_json::from_str(
+        r#"{"ApiVersion":"1","Client":{"Os":"linux","Up":true},"Runtimes":{"a":{"path":"x"}}}"#,
+    )
+    .unwrap();
+    let types = [
+        ("", "system.info"),
+        ("Client", "*system.client"),
+        ("Runtimes", "map[string]system.Runtime"),
+        ("Runtimes[]", "system.Runtime"),
+    ];
+    let nope = |at: &str, field: &str, name: &str, go_type: &str| {
+        format!(
+            "\nERROR template: v:1:{at}: executing \"v\" at <{field}>: can't evaluate field {name} in \
+             type {go_type}"
+        )
+    };
+    for (template, expected) in [
+        ("{{.APIVersion}} {{.ApiVersion}}", "1 1\n".to_owned()),
+        (
+            "{{.Runtimes.a.path}} {{.Runtimes.b}}",
+            "x <no value>\n".to_owned(),
+        ),
+        ("{{.Nope}}", nope("2", ".Nope", "Nope", "system.info")),
+        (
+            "{{.Client.Nope}}",
+            nope("9", ".Client.Nope", "Nope", "*system.client"),
+        ),
+        ("{{.Client.Os.X}}", nope("9", ".Client.Os.X", "X", "string")),
+        ("{{.Client.Up.X}}", nope("9", ".Client.Up.X", "X", "bool")),
+        (
+            "a{{.Domainname}}",
+            format!("a{}", nope("3", ".Domainname", "Domainname", "system.info")),
+        ),
+        (
+            "{{range .Runtimes}}{{.X}}{{end}}",
+            nope("21", ".X", "X", "system.Runtime"),
+        ),
+    ] {
+        let parsed = Template::parse(template).unwrap();
+        let mut out = String::new();
+        let result = document::render_known(&parsed, &json, &types, &mut out);
+        out.push('\n');
+        if let Err(error) = result {
+            out.push_fmt(format_args!("ERROR {}", error.named("v")));
+        }
+        assert_eq!(out, expected, "{template}");
+    }
+}
+
 fn inspect(template: &str) -> String {
     let json: Json = serde_json::from_str(
         r#"{"Id":"sha256:ab","RepoTags":["a:1"],"Size":164024401,"Config":{"Env":["A=b"],"Cmd":null,"Labels":{"k":"v<"}},"State":{"Running":true,"Pid":12},"RootFS":{"Type":"layers","Layers":["sha256:1"]}}"#,
     )
     .unwrap();
-    let rendered =
-        Template::parse(template).and_then(|template| document::render(&template, &json));
+    let rendered = Template::parse(template)
+        .and_then(|template| document::render_typed(&template, &json, &json));
     rendered.unwrap_or_else(|error| format!("ERROR {error}"))
 }
 

@@ -204,7 +204,11 @@ struct Answer<'a> {
 impl<'a> Answer<'a> {
     /// Prompts are those of a shell in a container, of `login`, for passphrases, and questions.
     fn of(line: &'a str) -> Option<Self> {
-        let asks = ["Password", "Enter passphrase for ", "Repeat passphrase for "];
+        let asks = [
+            "Password",
+            "Enter passphrase for ",
+            "Repeat passphrase for ",
+        ];
         let is_secret = asks.iter().any(|start| line.starts_with(start));
         if is_secret && line.trim_end().ends_with(':') {
             return Some(Self {

@@ -21,14 +21,15 @@ const MAX_BLOCKS: usize = 1000;
 /// A template may not print more than this.
 const MAX_OUTPUT: usize = 256 << 20;
 
-/// Renders the unnamed template of `tree`.
+/// Renders the unnamed template of `tree`; what came before an error is in `out`, too.
 pub(super) fn execute(
     text: &str,
     tree: &Tree,
     data: &Value,
     missing_key: MissingKey,
     header: bool,
-) -> Result<String, TemplateError> {
+    out: &mut String,
+) -> Result<(), TemplateError> {
     let mut run = Run {
         text,
         tree,
@@ -40,9 +41,11 @@ pub(super) fn execute(
         out: String::new(),
     };
     if let Some(nodes) = tree.templates.get("") {
-        run.nodes(nodes, data)?;
+        let result = run.nodes(nodes, data);
+        out.push_str(&run.out);
+        result?;
     }
-    Ok(run.out)
+    Ok(())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

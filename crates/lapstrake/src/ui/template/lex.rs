@@ -252,7 +252,8 @@ impl<'a> Lexer<'a> {
                 '`' => self.raw_quoted(),
                 '\'' => self.char_constant(),
                 '$' => self.field_or_variable(Kind::Variable),
-                '.' if !self.peek().is_some_and(|c| c.is_ascii_digit()) => {
+                // At the end of the text Go takes a dot for the start of a number.
+                '.' if self.peek().is_some_and(|c| !c.is_ascii_digit()) => {
                     self.field_or_variable(Kind::Field)
                 }
                 '.' | '+' | '-' | '0'..='9' => self.number(),
@@ -437,10 +438,9 @@ impl<'a> Lexer<'a> {
         }
         let text = self.text.get(self.start..self.at).unwrap_or_default();
         if !ends_well || parse_number(text).is_none() {
-            return self.error(format!(
-                "bad number syntax: {}",
-                crate::args::go_quote(text)
-            ));
+            let kind = if ends_well { "illegal" } else { "bad" };
+            let text = crate::args::go_quote(text);
+            return self.error(format!("{kind} number syntax: {text}"));
         }
         self.single(Kind::Number)
     }

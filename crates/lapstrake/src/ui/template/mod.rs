@@ -32,6 +32,15 @@ pub(crate) struct Template {
 #[error("template: {0}")]
 pub(crate) struct TemplateError(pub(crate) String);
 
+impl TemplateError {
+    /// The same error of a template that has this name.
+    pub(crate) fn named(self, name: &str) -> Self {
+        let executing = format!("executing \"{name}\"");
+        let text = self.0.replacen("executing \"\"", &executing, 1);
+        Self(format!("{name}{text}"))
+    }
+}
+
 impl Template {
     /// Reads a template. Templates have no name, so errors read `template: :1: …`.
     pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
@@ -48,12 +57,27 @@ impl Template {
         data: &Value,
         missing_key: MissingKey,
     ) -> Result<String, TemplateError> {
-        exec::execute(&self.text, &self.tree, data, missing_key, false)
+        let mut out = String::new();
+        self.render_into(data, missing_key, &mut out)?;
+        Ok(out)
+    }
+
+    /// Renders as [`render`](Self::render) does; what was written before an error stays in `out`.
+    pub(crate) fn render_into(
+        &self,
+        data: &Value,
+        missing_key: MissingKey,
+        out: &mut String,
+    ) -> Result<(), TemplateError> {
+        exec::execute(&self.text, &self.tree, data, missing_key, false, out)
     }
 
     /// Renders the header of a table: functions that would change a value leave the title alone.
     pub(crate) fn render_header(&self, titles: &Value) -> Result<String, TemplateError> {
-        exec::execute(&self.text, &self.tree, titles, MissingKey::NoValue, true)
+        let (tree, missing) = (&self.tree, MissingKey::NoValue);
+        let mut out = String::new();
+        exec::execute(&self.text, tree, titles, missing, true, &mut out)?;
+        Ok(out)
     }
 
     /// Whether the field is mentioned anywhere, at the top of a chain.

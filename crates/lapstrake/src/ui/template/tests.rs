@@ -60,6 +60,7 @@ fn rows() {
             "ERROR template: :2:6: executing \"\" at <.ID.Foo>: can't evaluate field Foo in type string",
         ),
         ("{{", "ERROR template: :1: unclosed action"),
+        ("{{.", "ERROR template: :1: illegal number syntax: \".\""),
         ("{{.Nope", "ERROR template: :1: unclosed action"),
         (
             "{{nope .}}",

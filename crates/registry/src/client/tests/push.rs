@@ -271,7 +271,10 @@ async fn refusals_of_uploads() {
         registry(move |seen, _| (seen.method == Method::POST).then(|| json(403, bare))).await;
     let (kind, message, hint) = parts(put(&fake, &client(), b"x").await);
     assert_eq!((kind, message.as_str()), (ErrorKind::Denied, "denied"));
-    let wanted = format!("check the name, or log in with `lap login {}`", fake.address);
+    let wanted = format!(
+        "check the name, or log in with `lap login {}`",
+        fake.address
+    );
     assert_eq!(hint, wanted);
     let posts = methods(&fake)
         .iter()

@@ -61,8 +61,14 @@ async fn token(request: RequestBuilder) -> Value {
 async fn tokens_are_where_the_operator_says() {
     for (external_url, expected) in [
         (None, "http://ADDRESS/token"),
-        (Some("https://registry.example.com"), "https://registry.example.com/token"),
-        (Some("https://example.com:5000/r/"), "https://example.com:5000/r/token"),
+        (
+            Some("https://registry.example.com"),
+            "https://registry.example.com/token",
+        ),
+        (
+            Some("https://example.com:5000/r/"),
+            "https://example.com:5000/r/token",
+        ),
     ] {
         let registry = with_access(Access::Bearer(Bearer {
             login: login(),
@@ -76,7 +82,7 @@ async fn tokens_are_where_the_operator_says() {
             .header("x-forwarded-proto", "https")
             .header("x-forwarded-host", "evil.example.com");
         let told = Answer::of(request).await;
-        let realm = expected.replace("ADDRESS", &registry.address.to_string());
+        let realm = expected.replace("ADDRESS", &registry.address);
         assert_eq!(
             told.header("www-authenticate"),
             format!("Bearer realm=\"{realm}\",service=\"lapstrake-registry\"")
