@@ -161,15 +161,25 @@ impl Cli<'_> {
     /// Answers a shell that completes a command line.
     fn complete(&self, words: &[String], with_descriptions: bool) {
         let flags = globals();
-        let engine = |before: &[String]| {
+        let settings = |before: &[String]| {
             let parsed = parse(&flags, before, false).ok()?;
             let global = Global::new(&flags, &parsed).ok()?;
-            let settings = Settings::resolve(global.inputs(self.env)).ok()?;
+            Settings::resolve(global.inputs(self.env)).ok()
+        };
+        let engine = |before: &[String]| {
+            let settings = settings(before)?;
             settings.root.is_dir().then(|| Engine::open(settings, now))
+        };
+        let servers = |before: &[String]| {
+            let folder = settings(before).map(|settings| settings.config_dir);
+            let config = folder.map(|folder| DockerConfig::load_or_empty(&folder));
+            let servers = config.iter().flat_map(DockerConfig::servers);
+            servers.map(str::to_owned).collect()
         };
         let sources = complete::Sources {
             globals: &flags,
             engine: &engine,
+            servers: &servers,
             variables: &Environment::names,
             topics: &guide::TOPIC_NAMES,
         };

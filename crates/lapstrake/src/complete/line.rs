@@ -29,6 +29,10 @@ pub(super) struct Line<'a> {
     flags_ended: bool,
     /// A flag that still needs its value.
     pending: Option<Flag>,
+    /// The value of `--file`.
+    file: Option<String>,
+    /// The first argument.
+    first: Option<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -50,15 +54,23 @@ impl<'a> Line<'a> {
             arguments: 0,
             flags_ended: false,
             pending: None,
+            file: None,
+            first: None,
         };
         for (index, word) in words.iter().enumerate() {
-            if line.pending.take().is_some() {
+            if let Some(flag) = line.pending.take() {
+                if flag.long == "file" {
+                    line.file = Some(word.clone());
+                }
                 continue;
             }
             if !line.flags_ended && word == "--" {
                 line.flags_ended = true;
             } else if !line.flags_ended && word.len() > 1 && word.starts_with('-') {
                 line.pending = line.flag_without_value(word);
+                if let Some(file) = word.strip_prefix("--file=") {
+                    line.file = Some(file.to_owned());
+                }
             } else {
                 line.globals = line.globals.min(index);
                 line.argument(word);
@@ -110,6 +122,7 @@ impl<'a> Line<'a> {
             }
             Place::Command(command) => {
                 self.arguments += 1;
+                self.first.get_or_insert_with(|| word.to_owned());
                 self.flags_ended |= !command.interspersed;
             }
             Place::Help => {
@@ -122,10 +135,20 @@ impl<'a> Line<'a> {
         }
     }
 
+    fn values(&self, flag: &Flag) -> Values {
+        if flag.long != "target" {
+            return Values::of_flag(flag, &self.path);
+        }
+        // The context often comes behind; it is this folder then.
+        let folder = || self.first.as_deref().unwrap_or(".");
+        let file = self.file.clone();
+        Values::Stages(file.unwrap_or_else(|| format!("{}/Dockerfile", folder())))
+    }
+
     /// What the unfinished word is, and the part of it that candidates must begin with.
     pub(super) fn wanted<'w>(&self, word: &'w str) -> (Wanted<'a>, &'w str) {
         if let Some(flag) = self.pending {
-            return (Wanted::Value(Values::of_flag(&flag, &self.path)), word);
+            return (Wanted::Value(self.values(&flag)), word);
         }
         if !self.flags_ended && word.starts_with('-') {
             if let Some((name, value)) = word.split_once('=') {
@@ -133,7 +156,7 @@ impl<'a> Line<'a> {
                     .flags
                     .iter()
                     .find(|flag| name.strip_prefix("--") == Some(flag.long));
-                let values = flag.map_or(Values::Nothing, |flag| Values::of_flag(flag, &self.path));
+                let values = flag.map_or(Values::Nothing, |flag| self.values(flag));
                 return (Wanted::Value(values), value);
             }
             return (Wanted::Flag(self.flags), word);

@@ -7,7 +7,8 @@
 //!
 //! Commands and flags come from the table of commands. What an argument is comes from the command's usage
 //! line, what a flag's value may be from its name and its help; images and containers from the store, which
-//! is only read when it exists. Nothing asks the network.
+//! is only read when it exists; stages from the Dockerfile, registries from the client's configuration. Nothing
+//! asks the network.
 
 mod line;
 mod script;
@@ -61,6 +62,8 @@ pub(crate) struct Sources<'a> {
     pub globals: &'a [Flag],
     /// The engine for these words before the command; none when there is no store.
     pub engine: &'a dyn Fn(&[String]) -> Option<Engine>,
+    /// The registries that credentials are kept for, with these words before the command.
+    pub servers: &'a dyn Fn(&[String]) -> Vec<String>,
     /// The names of the variables in the environment.
     pub variables: &'a dyn Fn() -> Vec<String>,
     /// The names of help topics.
@@ -74,13 +77,13 @@ pub(crate) fn complete(words: &[String], sources: &Sources<'_>) -> Offer {
         None => ("", words),
     };
     let line = Line::read(before, sources.globals);
-    let engine = || (sources.engine)(&before[..line.globals.min(before.len())]);
+    let globals = &before[..line.globals.min(before.len())];
     let (wanted, prefix) = line.wanted(last);
     let mut offer = match wanted {
         Wanted::Entry(group) => entries(group),
         Wanted::Topic => topics(sources.topics),
         Wanted::Flag(flags) => flag_names(flags, prefix),
-        Wanted::Value(kind) => values::offer(&kind, prefix, &engine, sources.variables),
+        Wanted::Value(kind) => values::offer(&kind, prefix, globals, sources),
     };
     offer
         .candidates

@@ -1,4 +1,5 @@
 use super::*;
+use lapstrake_testkit::Directory;
 
 /// What is offered for a line without a store; the line ends where the cursor is.
 fn offered(line: &str) -> String {
@@ -6,6 +7,13 @@ fn offered(line: &str) -> String {
     let sources = Sources {
         globals: &crate::cli::GLOBALS,
         engine: &|_| None,
+        servers: &|before| {
+            before
+                .iter()
+                .cloned()
+                .chain(["a.example.com".to_owned()])
+                .collect()
+        },
         variables: &|| vec!["HOME".to_owned(), "HTTP_PROXY".to_owned()],
         topics: &["layers"],
     };
@@ -49,7 +57,7 @@ fn words_of_the_table() {
         ("images -f dangling=", "dangling=false dangling=true :4"),
         ("image list --filter=dangling=t", "dangling=true :4"),
         ("images --format ", "json table :4"),
-        ("inspect --type ", "container image :4"),
+        ("inspect --type ", "container image volume :4"),
         ("inspect --format ", "json :4"),
         (
             "ps -af status=r",
@@ -91,10 +99,52 @@ fn words_of_the_table() {
 }
 
 #[test]
+fn registries_are_those_with_credentials() {
+    for (line, expected) in [
+        ("logout ", "a.example.com :4"),
+        ("--config a logout a", "a a.example.com :4"),
+        ("login a.", "a.example.com :4"),
+        ("login a ", " :4"),
+    ] {
+        assert_eq!(offered(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn stages_are_those_of_the_dockerfile() {
+    let folder = Directory::new();
+    let text = "FROM a AS base\nFROM base AS test\nFROM base\nFROM base AS tidy\n";
+    folder.write("Dockerfile", text);
+    folder.write("other", "FROM x AS y\n");
+    folder.write("wrong", "RUN x\n");
+    let at = |name: &str| folder.join(name).display().to_string();
+    let context = folder.path().display();
+    for (line, expected) in [
+        (format!("build {context} --target "), "base test tidy :4"),
+        (format!("buildx build {context} --target=t"), "test tidy :4"),
+        (format!("build -f {} --target ", at("other")), "y :4"),
+        (
+            format!("image build --file={} . --target ", at("other")),
+            "y :4",
+        ),
+        (format!("build -f {} --target ", at("wrong")), " :4"),
+        (format!("build -f {} --target ", at("nothing")), " :4"),
+        ("build -f /dev/zero --target ".to_owned(), " :4"),
+        (
+            "build https://example.com/x.git --target ".to_owned(),
+            " :4",
+        ),
+    ] {
+        assert_eq!(offered(&line), expected, "{line}");
+    }
+}
+
+#[test]
 fn descriptions_are_single_lines() {
     let sources = Sources {
         globals: &[],
         engine: &|_| None,
+        servers: &|_| Vec::new(),
         variables: &Vec::new,
         topics: &[],
     };

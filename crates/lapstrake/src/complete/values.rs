@@ -1,13 +1,15 @@
 //! What an argument or the value of a flag can be.
 
-use super::{Candidate, Offer, directive};
+use super::{Candidate, Offer, Sources, directive};
 use crate::args::{Command, Flag, Kind};
 use crate::commands::Run;
 use crate::ui::text::short_id;
 use lapstrake_engine::Engine;
 use lapstrake_engine::container::Status;
+use lapstrake_engine::dockerfile::{self, Dockerfile, SOURCE_LIMIT};
 use lapstrake_engine::ops::{self, ListContainers, ListImages};
 use lapstrake_engine::spec::Reference;
+use std::path::Path;
 
 /// Where candidates come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,10 @@ pub(super) enum Values {
     /// Images or files: the ends of a copy.
     ImagesOrFiles,
     Variables,
+    /// Registries with credentials.
+    Servers,
+    /// The stages of the Dockerfile at this path.
+    Stages(String),
     Words(Vec<&'static str>),
     /// `key=value`: these keys.
     Filters(&'static [&'static str]),
@@ -165,7 +171,7 @@ impl Values {
             ]),
             "cap-add" | "cap-drop" => Self::Words(CAPABILITIES.to_vec()),
             "signal" | "stop-signal" => Self::Words(SIGNALS.to_vec()),
-            "type" if path == "inspect" => Self::Words(vec!["container", "image"]),
+            "type" if path == "inspect" => Self::Words(vec!["container", "image", "volume"]),
             "attach" => Self::Words(vec!["stderr", "stdin", "stdout"]),
             "log-driver" => Self::Words(vec!["json-file", "none"]),
             "builder" => Self::Words(vec!["default"]),
@@ -227,6 +233,7 @@ impl Values {
                 _ if path.starts_with("buildx") => Self::Words(vec!["default"]),
                 _ => Self::Images,
             },
+            "SERVER" => Self::Servers,
             "NAME|ID" => Self::ImagesAndContainers,
             "SOURCE" | "DESTINATION" => Self::ImagesOrFiles,
             "PATH" => Self::Folders,
@@ -260,9 +267,10 @@ impl States {
 pub(super) fn offer(
     values: &Values,
     prefix: &str,
-    engine: &dyn Fn() -> Option<Engine>,
-    variables: &dyn Fn() -> Vec<String>,
+    globals: &[String],
+    sources: &Sources<'_>,
 ) -> Offer {
+    let engine = || (sources.engine)(globals);
     match values {
         Values::Nothing => Offer::only(directive::NO_FILES),
         Values::Files => Offer::only(directive::FILES),
@@ -280,10 +288,25 @@ pub(super) fn offer(
             directive: directive::FILES,
             ..Offer::words(images(engine().as_ref(), prefix))
         },
-        Values::Variables => Offer::words(variables()).with(directive::NO_SPACE),
+        Values::Variables => Offer::words((sources.variables)()).with(directive::NO_SPACE),
+        Values::Servers => Offer::words((sources.servers)(globals)),
+        Values::Stages(path) => Offer::words(stages(Path::new(path)).unwrap_or_default()),
         Values::Words(words) => Offer::words(words.iter().copied()),
-        Values::Filters(keys) => filters(keys, prefix, engine),
+        Values::Filters(keys) => filters(keys, prefix, &engine),
     }
+}
+
+/// The names of a Dockerfile's stages; none when it is wrong, or no plain file.
+fn stages(path: &Path) -> Option<Vec<String>> {
+    let limit = u64::try_from(SOURCE_LIMIT).ok()?;
+    let data = path.metadata().ok()?;
+    if !data.is_file() || data.len() > limit {
+        return None;
+    }
+    let text = std::fs::read(path).ok()?;
+    let file = Dockerfile::interpret(&dockerfile::parse(&text).ok()?).ok()?;
+    let names = file.stages.into_iter().filter_map(|stage| stage.name);
+    Some(names.collect())
 }
 
 /// Names with tags; ids when no name begins so.

@@ -88,6 +88,11 @@ impl DockerConfig {
         &self.path
     }
 
+    /// The servers that credentials are kept for, as the file spells them.
+    pub fn servers(&self) -> impl Iterator<Item = &str> {
+        self.content.auths.keys().map(String::as_str)
+    }
+
     /// The helper program that keeps the credentials of a server, if one does.
     pub fn helper(&self, server: &str) -> Option<&str> {
         let key = server_key(server);
