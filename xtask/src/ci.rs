@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::tidy;
+use crate::{accept, tidy};
 
 /// One command and the variables that it needs.
 struct Step<'a> {
@@ -60,6 +60,7 @@ pub fn run(root: &Path) -> Result<()> {
     tests.run(root)?;
     DOCTEST.run(root)?;
     DOC.run(root)?;
+    accept::run_configured(root)?;
     say("all checks passed");
     Ok(())
 }

@@ -8,7 +8,8 @@ usage: cargo xtask TASK
   accept SUITE [ARG...]
           a suite that tests any docker-compatible command line, with the lap of this workspace;
           SUITE is a python program that takes its command line from ENGINE
-  ci      everything that is checked: formatting, lints, structure, tests, documentation
+  ci      everything that is checked: formatting, lints, structure, tests, documentation, and the suite
+          that LAPSTRAKE_ACCEPTANCE names
   dist    lap as one static file, target/<machine>/release/lap, with man/ and completions/ beside it
   tidy    the structure alone: arrows between crates, lengths of files, words
 ";
