@@ -144,6 +144,12 @@ fn words_are_offered_from_the_store_that_is_named() {
     // Asking makes no store where there is none.
     assert_eq!(other.ok(&["__complete", "rmi", ""]), ":4\n");
     assert!(!other.root().exists());
+    let auths =
+        r#"{"auths": {"registry.example.com:5000": {"auth": "eDp5"}, "other.example.com": {}}}"#;
+    std::fs::create_dir_all(other.config()).unwrap();
+    std::fs::write(other.config().join("config.json"), auths).unwrap();
+    let offered = other.ok(&["__complete", "logout", "reg"]);
+    assert_eq!(offered, "registry.example.com:5000\n:4\n");
     let id = typist.id("ubuntu:18.04");
     let start = &id.trim().trim_start_matches("sha256:")[..4];
     let offered = typist.lap.ok(&["__completeNoDesc", "rmi", start]);

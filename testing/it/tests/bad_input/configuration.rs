@@ -9,7 +9,8 @@ fn privileged_a_daemon_json_that_cannot_be_used() {
     let lap = Cli::built();
     let (_mounts, etc) = Mounts::new().etc(&[]);
     let words = "unable to configure the Docker daemon with file /etc/docker/daemon.json: ";
-    let hint = "\nhint: `config check` says where; correct `/etc/docker/daemon.json`, or remove it";
+    let hint =
+        "\nhint: `lap config check` says where; correct `/etc/docker/daemon.json`, or remove it";
     for (text, expected) in [
         (
             "no JSON",

@@ -74,7 +74,8 @@ fn a_registry_that_wants_a_password() {
              hint: check the name, or log in with `lap login REG`",
             "Error response from daemon: login attempt to http://REG/v2/ failed with status: 401 \
              Unauthorized",
-            "unauthorized: authentication required",
+            "unauthorized: authentication required\n\
+             hint: check the name, or log in with `lap login REG`",
         ],
     );
 }
