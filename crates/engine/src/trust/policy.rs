@@ -20,6 +20,8 @@ pub(super) const POLICY_LIMIT: usize = 1 << 20;
 const ANY_SCOPE: &str = "";
 /// The transport whose images come from registries.
 const TRANSPORT: &str = "docker";
+/// The port of registries whose names have none.
+const HTTPS_PORT: &str = "443";
 
 /// What one image needs. All requirements of a list must be met.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +90,11 @@ impl Policy {
                     let list = requirements(list, &place)?;
                     if transport == TRANSPORT {
                         check_scope(scope).map_err(|text| wrong(&place, text))?;
-                        scopes.insert(scope.clone(), list);
+                        let (host, rest) = parts(scope);
+                        let scope = format!("{}{rest}", plain_host(host));
+                        if scopes.insert(scope, list).is_some() {
+                            return Err(wrong(&place, "the scope stands twice"));
+                        }
                     }
                 }
             }
@@ -112,7 +118,8 @@ impl Policy {
 /// above it, its registry, the domains above that, everything. The tag beside a digest is not looked
 /// at when images are fetched, and so stands in no scope.
 fn scopes(name: &Reference) -> Vec<String> {
-    let repository = name.repository();
+    let host = plain_host(name.domain());
+    let repository = format!("{host}/{}", name.path());
     let mut scopes = Vec::new();
     match (name.digest(), name.tag()) {
         (Some(digest), _) => scopes.push(format!("{repository}@{digest}")),
@@ -125,13 +132,31 @@ fn scopes(name: &Reference) -> Vec<String> {
         scopes.push(parent.to_owned());
         above = parent;
     }
-    let mut host = name.domain().split(':').next().unwrap_or_default();
+    let mut host = host.split(':').next().unwrap_or_default();
     while let Some((_, parent)) = host.split_once('.') {
         scopes.push(format!("*.{parent}"));
         host = parent;
     }
     scopes.push(ANY_SCOPE.to_owned());
     scopes
+}
+
+/// A scope's registry, or `*.` and a domain, and the rest.
+fn parts(scope: &str) -> (&str, &str) {
+    scope.split_at(scope.find('/').unwrap_or(scope.len()))
+}
+
+/// A registry as all names of it are compared: in small letters, without the port that it has anyway.
+fn plain_host(host: &str) -> String {
+    let host = host.to_ascii_lowercase();
+    let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((name, port)) = host.rsplit_once(':').filter(|(_, port)| is_port(port)) else {
+        return host;
+    };
+    match port.trim_start_matches('0') {
+        HTTPS_PORT => name.to_owned(),
+        port => format!("{name}:{port}"),
+    }
 }
 
 /// A scope that no name can be in is misspelt.

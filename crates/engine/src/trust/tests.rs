@@ -440,6 +440,43 @@ fn the_narrowest_scope_counts() {
     assert_eq!(policy.requirements(None).1, "default");
 }
 
+#[test]
+fn a_registry_is_the_same_however_it_is_written() {
+    let requirements = |scope: &str, image: &str| {
+        let policy = json!({
+            "default": [{"type": "insecureAcceptAnything"}],
+            "transports": {"docker": {scope: [{"type": "reject"}]}},
+        });
+        let policy = Policy::parse(policy.to_string().as_bytes()).unwrap();
+        policy.requirements(Some(&name(image))).0.to_vec()
+    };
+    let rows = [
+        ("r.example/a", "R.Example/a:1", true),
+        ("R.EXAMPLE", "r.example/a:1", true),
+        ("r.example/a:1", "r.example:443/a:1", true),
+        ("r.example:443", "r.example/a:1", true),
+        ("r.example:00443/a", "R.example:443/a", true),
+        ("r.example:5000", "r.example:05000/a", true),
+        ("*.Example", "r.EXAMPLE:443/a", true),
+        ("docker.io/library", "DOCKER.io/library/debian", true),
+        ("[fe80::443]", "[FE80::443]:443/a", true),
+        ("r.example:5000", "r.example/a", false),
+        ("r.example", "r.example:80/a", false),
+        ("r.example/a:Tag", "r.example/a:tag", false),
+        ("[fe80::443]", "[fe80:]/a", false),
+    ];
+    for (scope, image, wanted) in rows {
+        let found = requirements(scope, image);
+        let is_found = found == [Requirement::Reject];
+        assert_eq!(is_found, wanted, "{scope} {image}");
+    }
+    wrong_policy(
+        r#"{"default": [{"type": "reject"}], "transports": {"docker": {
+            "r.example": [{"type": "reject"}], "R.example:443": [{"type": "reject"}]}}}"#,
+        "the scope stands twice",
+    );
+}
+
 /// Policies as a whole.
 const WRONG_POLICIES: [(&str, &str); 8] = [
     ("{", "line 1 column 1"),
