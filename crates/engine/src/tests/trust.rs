@@ -398,6 +398,51 @@ fn every_requirement_of_a_policy_is_met() {
 }
 
 #[test]
+fn an_id_is_under_the_strictest_policy_of_its_names() {
+    let place = Place::new();
+    let registry = place.registry.address();
+    let (name, digest) = place.image("team/app:1", 1);
+    let open = json!([{"type": "insecureAcceptAnything"}]);
+    let reject = json!([{"type": "reject"}]);
+    place.policy(&json!({
+        "default": reject,
+        "transports": {"docker": {
+            format!("{registry}/team/app:1"): [{
+                "type": "sigstoreSigned",
+                "keyPath": "trust.d/release.pub",
+                "signedIdentity": {"type": "matchRepository"},
+            }],
+            "docker.io/library": open,
+            "docker.io/bad": reject,
+        }},
+    }));
+    super::pull(&engine(&place.directory), &name);
+    let engine = place.engine();
+    let images = engine.store().unwrap().images().unwrap();
+    let id = images.by_name(&name).unwrap().id.clone();
+    ops::tag(&engine, &name.familiar(), "open:1").unwrap();
+    assert!(usable(&engine, "open:1").is_ok());
+    refused(usable(&engine, id.as_str()), "there is no signature");
+    place.registry.sign(&name, &digest, &place.signer);
+    assert!(usable(&engine, id.as_str()).is_ok());
+    ops::tag(&engine, &name.familiar(), "bad/app:1").unwrap();
+    let error = usable(&engine, id.as_str()).unwrap_err();
+    assert!(error.message().contains("bad/app:1 is refused"), "{error}");
+}
+
+#[test]
+fn images_in_folders_are_as_images_without_a_name() {
+    let place = Place::new();
+    let check = || crate::trust::local::check_folder(&place.engine(), "layout");
+    refused(check(), "No trust data for layout");
+    for (kind, accepted) in [("reject", false), ("insecureAcceptAnything", true)] {
+        place.policy(&json!({"default": [{"type": kind}]}));
+        assert_eq!(check().is_ok(), accepted, "{kind}");
+    }
+    assert!(crate::trust::local::check_folder(&engine(&place.directory), "layout").is_ok());
+}
+
+#[test]
 fn all_signed_tags_are_pulled_and_the_others_told() {
     let place = Place::new();
     let (name, first) = place.image("team/app:1", 1);

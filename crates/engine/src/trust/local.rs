@@ -11,6 +11,7 @@ use crate::{Engine, transfer};
 use lapstrake_image::ContentSource as _;
 use lapstrake_spec::{Digest, Reference};
 use lapstrake_store::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The record of a verification, as text: `NAME@DIGEST TIME PROOF…`. The tag beside a digest is not
 /// verified, and so not recorded.
@@ -68,23 +69,88 @@ pub(crate) async fn check(
     if let Some(name) = typed {
         return check_name(engine, &trust, &name.or_latest(), id).await;
     }
-    let names: Vec<Reference> = {
+    let (tags, digests) = {
         let images = engine.store()?.images()?;
-        let mut names = images.tags_of(id);
-        names.extend(images.digests_of(id));
-        names
+        (images.tags_of(id), images.digests_of(id))
     };
-    let mut first_error = None;
-    for name in &names {
-        match check_name(engine, &trust, name, id).await {
-            Ok(()) => return Ok(()),
-            Err(error) => first_error = first_error.or(Some(error)),
+    if tags.is_empty() && digests.is_empty() {
+        return match trust.needs(None)? {
+            Needs::Nothing => Ok(()),
+            Needs::Signatures(_) => Err(not_signed(id.short())),
+        };
+    }
+    for alike in demanded(&trust, &tags, &digests)? {
+        let mut first_error = None;
+        for name in alike {
+            match check_name(engine, &trust, name, id).await {
+                Ok(()) => {
+                    first_error = None;
+                    break;
+                }
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        if let Some(error) = first_error {
+            return Err(error);
         }
     }
-    match (first_error, trust.needs(None)) {
-        (Some(error), _) | (None, Err(error)) => Err(error),
-        (None, Ok(Needs::Nothing)) => Ok(()),
-        (None, Ok(Needs::Signatures(_))) => Err(not_signed(id.short())),
+    Ok(())
+}
+
+/// The names of an image for which signatures are demanded, those with the same demands together: one
+/// name of each group must be signed. One that is refused refuses the image. A name with digest whose
+/// repository has a tag here makes no demands of its own: it is how that tag was fetched.
+fn demanded<'a>(
+    trust: &Trust,
+    tags: &'a [Reference],
+    digests: &'a [Reference],
+) -> Result<Vec<Vec<&'a Reference>>, Error> {
+    let mut groups: BTreeMap<BTreeSet<String>, Vec<&Reference>> = BTreeMap::new();
+    for name in tags {
+        if let Needs::Signatures(demands) = trust.needs(Some(name))? {
+            groups.entry(words_of(&demands)).or_default().push(name);
+        }
+    }
+    for name in digests {
+        let is_of_tag = tags.iter().any(|tag| tag.same_repository(name));
+        match trust.needs(Some(name)) {
+            Ok(Needs::Signatures(demands)) if is_of_tag => {
+                let group = groups.get_mut(&words_of(&demands));
+                group.into_iter().for_each(|group| group.push(name));
+            }
+            Ok(Needs::Signatures(demands)) => {
+                groups.entry(words_of(&demands)).or_default().push(name);
+            }
+            Err(error) if !is_of_tag => return Err(error),
+            Ok(Needs::Nothing) | Err(_) => {}
+        }
+    }
+    Ok(groups.into_values().collect())
+}
+
+/// Demands as something that can be compared.
+fn words_of(demands: &[Demand]) -> BTreeSet<String> {
+    let word = |demand: &Demand| {
+        let keys: BTreeSet<&str> = demand.keys.iter().map(|key| key.id.as_str()).collect();
+        format!("{} {keys:?}", demand.identity.word())
+    };
+    demands.iter().map(word).collect()
+}
+
+/// Refuses an image that comes from a folder, and so has no name, unless the policy accepts such.
+pub(crate) fn check_folder(engine: &Engine, place: &str) -> Result<(), Error> {
+    let Some(trust) = engine.trust()? else {
+        return Ok(());
+    };
+    match trust.needs(None)? {
+        Needs::Nothing => Ok(()),
+        Needs::Signatures(_) => Err(refusal(format!(
+            "No trust data for {place}: it is in a folder, not in a registry"
+        ))
+        .with_hint(
+            "use it from a registry that has its signature, or allow images without a name by \
+             `insecureAcceptAnything` in the policy's default; `--disable-content-trust` does without",
+        )),
     }
 }
 

@@ -125,6 +125,8 @@ impl Resolver<'_> {
 
     fn one(&self, wanted: &ImageWanted, vertex: VertexId) -> Result<ResolvedImage, Error> {
         if let Some(place) = wanted.name.strip_prefix(LAYOUT) {
+            local::check_folder(self.engine, place)
+                .map_err(|error| error.with_origin(Origin::Stream))?;
             let read = layout::read(self.engine, self.lease, place, &wanted.platform);
             return self
                 .network
