@@ -149,7 +149,7 @@ impl StoreEndpoint {
             manifest: plan.manifest.clone(),
             id: plan.parsed.config.digest.clone(),
             name: name.digest().is_none().then(|| name.or_latest()),
-            repo_digests: vec![name.with_digest(desc.digest.clone())],
+            repo_digests: vec![name.or_latest().with_digest(desc.digest.clone())],
             created: plan.image.as_ref().and_then(|image| image.created.clone()),
             size,
             parent: None,

@@ -4,6 +4,7 @@ use lapstrake_spec::{Descriptor, Digest, Platform, Reference, ReferenceError};
 use std::collections::BTreeMap;
 
 mod json;
+mod notes;
 
 pub(crate) use json::{parse, to_bytes};
 
@@ -29,18 +30,6 @@ pub struct Entry {
     /// When a name was last given to it, RFC 3339.
     pub tagged_at: Option<String>,
 }
-
-impl Entry {
-    /// The record of the verification of its signature, see [`Images::set_verified`].
-    pub fn verified(&self) -> Option<&str> {
-        let annotations = &self.manifest.annotations;
-        annotations.get(VERIFIED).map(String::as_str)
-    }
-}
-
-/// The annotation with the record of a verification. An entry that is made anew has none: it is about
-/// this name and this image.
-const VERIFIED: &str = "io.lapstrake.verified";
 
 /// What words on a command line stand for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,8 +177,9 @@ impl Images {
             entry.manifest.digest,
             entry.manifest.size,
         );
-        for digest in &mut entry.repo_digests {
-            *digest = digest.without_tag();
+        for digest in std::mem::take(&mut entry.repo_digests) {
+            let is_own = entry.name == Some(digest.without_digest());
+            entry.add_repo_digest(digest.without_tag(), is_own);
         }
         match entry.name.clone() {
             Some(name) => self.insert_named(entry, &name),
@@ -228,10 +218,7 @@ impl Images {
         };
         let mut new = false;
         for digest in entry.repo_digests {
-            if !known.repo_digests.contains(&digest) {
-                known.repo_digests.push(digest);
-                new = true;
-            }
+            new |= known.add_repo_digest(digest, false);
         }
         new
     }
@@ -300,38 +287,36 @@ impl Images {
         self.entries.len() != before
     }
 
-    /// Records that a registry has an image under `digest`; told of the entry that is called `name`,
-    /// or of the image's first.
+    /// Records that a registry has an image under `digest` and under `name`; told of the entry that is
+    /// called so, or of the image's first.
     pub fn add_digest(&mut self, id: &Digest, name: &Reference, digest: &Reference) {
         let digest = digest.without_tag();
-        if self
+        let is_known = self
             .of(id)
-            .any(|entry| entry.repo_digests.contains(&digest))
-        {
-            return;
-        }
-        let at = self
-            .entries
-            .iter()
-            .position(|entry| entry.id == *id && entry.name.as_ref() == Some(name))
-            .or_else(|| self.entries.iter().position(|entry| entry.id == *id));
-        if let Some(entry) = at.and_then(|at| self.entries.get_mut(at)) {
-            entry.repo_digests.push(digest);
+            .any(|entry| entry.repo_digests.contains(&digest));
+        if let Some(entry) = self.called_or_first(id, name) {
+            let is_own = entry.name.as_ref() == Some(name);
+            if is_own || !is_known {
+                entry.add_repo_digest(digest, is_own);
+            }
         }
     }
 
-    /// Records that the signature of an image was verified under `name`, in words that are the caller's.
+    /// Records that the signature of an image was verified under `name`. The words are the caller's; a
+    /// record that begins with the same word is replaced.
     pub fn set_verified(&mut self, id: &Digest, name: &Reference, record: &str) {
-        let of_image = |entry: &Entry| entry.id == *id;
-        let named = |entry: &Entry| of_image(entry) && entry.name.as_ref() == Some(name);
-        let blank = |entry: &Entry| of_image(entry) && entry.verified().is_none();
-        let entries = &mut self.entries;
-        let at = entries.iter().position(named);
-        let at = at.or_else(|| entries.iter().position(blank));
-        if let Some(entry) = at.and_then(|at| entries.get_mut(at)) {
-            let annotations = &mut entry.manifest.annotations;
-            annotations.insert(VERIFIED.to_owned(), record.to_owned());
+        if let Some(entry) = self.called_or_first(id, name) {
+            entry.add_record(record);
         }
+    }
+
+    /// The entry of an image that has this name, else its first.
+    fn called_or_first(&mut self, id: &Digest, name: &Reference) -> Option<&mut Entry> {
+        let of_image = |entry: &Entry| entry.id == *id;
+        let called = |entry: &Entry| of_image(entry) && entry.name.as_ref() == Some(name);
+        let at = self.entries.iter().position(called);
+        let at = at.or_else(|| self.entries.iter().position(of_image));
+        at.and_then(|at| self.entries.get_mut(at))
     }
 
     /// Lets every entry with one manifest have another one of the same image.
@@ -350,16 +335,13 @@ impl Images {
 
 /// Lets an entry have what is only known from an older one of the same image.
 fn inherit(entry: &mut Entry, old: Entry) {
-    if let (None, Some(record)) = (entry.verified(), old.verified()) {
-        let record = record.to_owned();
-        entry
-            .manifest
-            .annotations
-            .insert(VERIFIED.to_owned(), record);
+    for record in old.verified() {
+        entry.add_record(record);
     }
-    for digest in old.repo_digests {
-        if !entry.repo_digests.contains(&digest) {
-            entry.repo_digests.push(digest);
+    for digest in &old.repo_digests {
+        if !entry.repo_digests.contains(digest) {
+            let is_own = old.name == entry.name && old.is_own(digest);
+            entry.add_repo_digest(digest.clone(), is_own);
         }
     }
     entry.parent = entry.parent.take().or(old.parent);

@@ -284,7 +284,10 @@ impl Transfer<'_> {
         };
         let copied = self.copy(&sink, &options).await?;
         let remote = self.opened.remote.as_ref();
-        let digests = remote.map(|name| name.with_digest(self.top.digest.clone()));
+        let digests = remote.map(|name| match name.digest() {
+            Some(_) => name.without_tag(),
+            None => name.or_latest().with_digest(self.top.digest.clone()),
+        });
         enter(self.engine, &copied, &names, digests.into_iter().collect())?;
         Ok(())
     }

@@ -443,6 +443,44 @@ fn images_in_folders_are_as_images_without_a_name() {
 }
 
 #[test]
+fn a_tag_given_here_stays_one_when_the_pulled_name_goes() {
+    let place = Place::new();
+    let (name, digest) = place.image("team/app:1", 1);
+    place.registry.sign(&name, &digest, &place.signer);
+    let local = name.with_tag("prod").unwrap().familiar();
+    for pulled in [name.clone(), name.without_tag().with_digest(digest)] {
+        super::pull(&engine(&place.directory), &pulled);
+        ops::tag(&place.engine(), &pulled.familiar(), &local).unwrap();
+        if pulled.digest().is_none() {
+            rmi(&place.engine(), &pulled.familiar(), false).unwrap();
+        }
+        refused(usable(&place.engine(), &local), "made or loaded here");
+    }
+}
+
+#[test]
+fn each_verified_name_is_remembered() {
+    let place = Place::new();
+    let (name, digest) = place.image("team/app:1", 1);
+    let (other, _) = place.image("team/app:2", 1);
+    let by_digest = name.without_tag().with_digest(digest.clone());
+    place.registry.sign(&name, &digest, &place.signer);
+    let names = [&name, &other, &by_digest];
+    for name in names {
+        pull(&place.engine(), name).unwrap();
+    }
+    let faults = place.registry.faults();
+    faults.add(When::any(), Fault::Status(403, None), 1000);
+    for name in names {
+        usable(&place.engine(), &name.familiar()).unwrap();
+    }
+    rmi(&place.engine(), &name.familiar(), false).unwrap();
+    for name in &names[1..] {
+        usable(&place.engine(), &name.familiar()).unwrap();
+    }
+}
+
+#[test]
 fn all_signed_tags_are_pulled_and_the_others_told() {
     let place = Place::new();
     let (name, first) = place.image("team/app:1", 1);

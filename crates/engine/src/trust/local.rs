@@ -168,8 +168,8 @@ async fn check_name(
         let images = store.images()?;
         let mut entries = images.entries().iter().filter(|entry| entry.id == *id);
         let counts = |entry: &Entry| {
-            let record = entry.verified();
-            record.is_some_and(|record| meets(record, name, &demands))
+            let mut records = entry.verified();
+            records.any(|record| meets(record, name, &demands))
         };
         if entries.clone().any(counts) {
             return Ok(());
@@ -197,17 +197,17 @@ async fn check_name(
     Ok(())
 }
 
-/// The name with digest under which an entry's image came from the name's repository.
+/// The name with digest under which an entry's image came from the registry by this name. A digest
+/// that the entry has from another name of the image says nothing of its own.
 fn pulled_as(entry: &Entry, name: &Reference) -> Option<Reference> {
-    if name.digest().is_none() && entry.name.as_ref() != Some(name) {
-        return None;
-    }
-    let mut known = entry.repo_digests.iter();
-    let fits = |known: &&Reference| {
-        let digest = name.digest();
-        known.same_repository(name) && digest.is_none_or(|digest| known.digest() == Some(digest))
+    let of_repository = |known: &&Reference| known.same_repository(name);
+    let Some(digest) = name.digest() else {
+        let is_called = entry.name.as_ref() == Some(name);
+        let mut own = entry.own_digests().filter(|_| is_called);
+        return own.find(of_repository).cloned();
     };
-    known.find(fits).cloned()
+    let mut known = entry.repo_digests.iter().filter(of_repository);
+    known.find(|known| known.digest() == Some(digest)).cloned()
 }
 
 fn not_signed(name: &str) -> Error {

@@ -89,6 +89,95 @@ fn one_of_several_names_goes_and_its_digests_stay() {
     assert_eq!(images.entries()[0].tagged_at.as_deref(), Some("later"));
 }
 
+/// By which names the digests of an image were fetched.
+fn own(images: &Images) -> Vec<String> {
+    let mut own: Vec<String> = images
+        .entries()
+        .iter()
+        .filter(|entry| entry.own_digests().next().is_some())
+        .filter_map(|entry| entry.name.as_ref().map(Reference::familiar))
+        .collect();
+    own.sort();
+    own
+}
+
+#[test]
+fn a_digest_is_of_the_name_that_it_was_fetched_by() {
+    let mut images = Images::default();
+    let pulled = |called: &str| {
+        let mut entry = entry("one", Some(called));
+        entry.repo_digests = vec![name(called).with_digest(digest("m"))];
+        entry
+    };
+    let id = pulled("a:1").id;
+    images.insert(pulled("a:1"));
+    images.tag(&id, &name("a:2"), "now");
+    assert_eq!(own(&images), ["a:1"]);
+    assert_eq!(round(&images), images);
+    assert!(images.untag(&id, &name("a:1")));
+    assert_eq!(own(&images), [""; 0]);
+    assert_eq!(images.digests_of(&id).len(), 1);
+    assert_eq!(round(&images), images);
+    // By its own name it is.
+    images.insert(pulled("a:2"));
+    assert_eq!(own(&images), ["a:2"]);
+    // So it is when it was pushed.
+    images.tag(&id, &name("a:3"), "now");
+    images.add_digest(&id, &name("a:3"), &name("a").with_digest(digest("m")));
+    assert_eq!(own(&images), ["a:2", "a:3"]);
+    assert!(images.untag(&id, &name("a:2")));
+    assert_eq!(own(&images), ["a:3"]);
+    // A pull by digest is of no tag.
+    let mut images = Images::default();
+    let mut by_digest = pulled("a:1");
+    by_digest.name = None;
+    images.insert(by_digest.clone());
+    images.tag(&id, &name("a:1"), "now");
+    assert_eq!(own(&images), [""; 0]);
+    images.insert(by_digest.clone());
+    assert_eq!(own(&images), [""; 0]);
+    let mut images = Images::default();
+    images.insert(entry("one", Some("a:1")));
+    images.insert(by_digest);
+    assert_eq!(own(&images), [""; 0]);
+}
+
+#[test]
+fn records_of_several_names_are_kept() {
+    let mut images = Images::default();
+    let one = entry("one", Some("a:1"));
+    images.insert(one.clone());
+    images.tag(&one.id, &name("b:1"), "now");
+    let by_digest = name("a").with_digest(digest("m"));
+    for (called, record) in [
+        (name("a:1"), "a:1 old"),
+        (name("a:1"), "a:1 new"),
+        (by_digest, "a@m new"),
+        (name("b:1"), "b:1 new"),
+    ] {
+        images.set_verified(&one.id, &called, record);
+    }
+    let records = |images: &Images| -> Vec<String> {
+        let entries = images.entries().iter();
+        let mut all: Vec<String> = entries
+            .flat_map(Entry::verified)
+            .map(str::to_owned)
+            .collect();
+        all.sort();
+        all
+    };
+    let wanted = ["a:1 new", "a@m new", "b:1 new"];
+    assert_eq!(records(&images), wanted);
+    assert_eq!(records(&round(&images)), wanted);
+    assert!(images.untag(&one.id, &name("a:1")));
+    assert_eq!(records(&images), wanted);
+    for number in 0..100 {
+        images.set_verified(&one.id, &name("b:1"), &format!("c:{number} new"));
+    }
+    assert_eq!(records(&images).len(), 16);
+    assert!(records(&images).contains(&"c:99 new".to_owned()));
+}
+
 #[test]
 fn words_stand_for_names_first_and_ids_then() {
     let mut images = Images::default();
