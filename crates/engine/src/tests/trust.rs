@@ -519,7 +519,7 @@ fn a_tag_of_signatures_with_something_else_stops_no_other() {
     let (_, second) = place.image("team/app:2", 2);
     place.registry.sign(&name, &second, &place.signer);
     let payload = Signer::payload(&name.repository(), &first);
-    let huge = (payload, "A".repeat(5 << 20));
+    let huge = (payload, "A".repeat(4 << 20));
     place.registry.put_signatures(&name, &first, &[huge]);
     refused(pull(&place.engine(), &name), "cannot be used");
     let repository = name.without_tag_and_digest();

@@ -115,8 +115,9 @@ fn demanded<'a>(
         let is_of_tag = tags.iter().any(|tag| tag.same_repository(name));
         match trust.needs(Some(name)) {
             Ok(Needs::Signatures(demands)) if is_of_tag => {
-                let group = groups.get_mut(&words_of(&demands));
-                group.into_iter().for_each(|group| group.push(name));
+                if let Some(group) = groups.get_mut(&words_of(&demands)) {
+                    group.push(name);
+                }
             }
             Ok(Needs::Signatures(demands)) => {
                 groups.entry(words_of(&demands)).or_default().push(name);
