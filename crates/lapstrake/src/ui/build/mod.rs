@@ -28,6 +28,7 @@ pub(crate) use warnings::{brief, summary};
 
 use jiff::Timestamp;
 use lapstrake_engine::Event;
+use lapstrake_engine::build::event::BuildEvent;
 
 /// The forms of BuildKit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,17 @@ impl Default for Size {
             rows: 24,
         }
     }
+}
+
+/// Whether an event tells why a step ran, and nobody would ask: it is new, or a step below it ran.
+fn is_obvious(event: &BuildEvent) -> bool {
+    matches!(
+        event,
+        BuildEvent::Explained {
+            is_obvious: true,
+            ..
+        }
+    )
 }
 
 /// Seconds from one moment to another.

@@ -2,7 +2,7 @@
 //! one is done, has been silent for a while, or has had the floor for long.
 
 use super::picture::{Change, Item, Picture, elapsed};
-use super::{Renderer, Size, seconds};
+use super::{Renderer, Size, is_obvious, seconds};
 use crate::ui::text::PushFormat;
 use jiff::Timestamp;
 use lapstrake_engine::Event;
@@ -66,11 +66,7 @@ impl Plain {
 
     fn build(&mut self, event: &BuildEvent, now: Timestamp) -> String {
         let change = self.picture.apply(event, now);
-        if let BuildEvent::Explained {
-            is_obvious: true, ..
-        } = event
-            && !self.explains
-        {
+        if is_obvious(event) && !self.explains {
             return String::new();
         }
         let Some((vertex, lines)) = self.lines(&change, now) else {

@@ -61,8 +61,8 @@ impl EventSink for Screen<'_> {
 }
 
 impl<'a> Screen<'a> {
-    /// A screen for one of BuildKit's forms; `colours` is whether a terminal gets them, `explains` whether plain
-    /// text says of every step why it was not cached.
+    /// A screen for one of BuildKit's forms; `colours` is whether a terminal gets them, `explains` whether
+    /// every step says why it was not cached.
     pub(crate) fn modern(
         output: &'a Output,
         style: Style,
@@ -71,7 +71,7 @@ impl<'a> Screen<'a> {
     ) -> Self {
         let renderer: Box<dyn Renderer> = match style {
             Style::Json => Box::new(Json::default()),
-            Style::Terminal => Box::new(Tree::new(colours)),
+            Style::Terminal => Box::new(Tree::new(colours, explains)),
             Style::Plain => Box::new(Plain::new(explains)),
             Style::Quiet | Style::Silent => Box::new(Quiet::default()),
         };

@@ -8,7 +8,7 @@ use super::plain::Plain;
 use super::tree::Tree;
 use super::*;
 use expect_test::{Expect, expect};
-use lapstrake_engine::build::event::{BuildEvent, Classic as Told, VertexEnd, VertexId};
+use lapstrake_engine::build::event::{Classic as Told, VertexEnd, VertexId};
 use lapstrake_engine::build::sandbox::Stream;
 use lapstrake_engine::ops::{Answer, BuildResult, BuiltImage, Call, Warning};
 use lapstrake_engine::spec::{Descriptor, Digest, MediaType, Platform, Reference};
@@ -152,28 +152,32 @@ fn plain_is_numbered_blocks() {
 }
 
 #[test]
-fn plain_explains_what_one_would_ask() {
-    let events = vec![
+fn reasons_are_told_where_one_would_ask() {
+    let mut events = vec![
         (0, started(1, "[1/2] RUN one")),
         (0, reason(1, "ARG REV changed")),
         (10, finished(1, VertexEnd::Done)),
         (20, started(2, "[2/2] RUN two")),
         (20, reason(2, "after [1/2] RUN one")),
-        (30, finished(2, VertexEnd::Done)),
     ];
-    let explained = |explains| {
-        let text = rendered(Plain::new(explains), &events);
-        let lines = text.lines().filter(|line| line.contains("not cached"));
-        lines.map(str::to_owned).collect::<Vec<_>>()
+    let told = |text: &str| {
+        let reasons = text.lines().filter_map(|line| {
+            let (_, reason) = line.split_once("not cached: ")?;
+            Some(reason.replace("\x1b[K", ""))
+        });
+        reasons.collect::<Vec<_>>()
     };
-    assert_eq!(explained(false), ["#1 not cached: ARG REV changed"]);
-    assert_eq!(
-        explained(true),
-        [
-            "#1 not cached: ARG REV changed",
-            "#2 not cached: after [1/2] RUN one"
-        ]
-    );
+    let all = ["ARG REV changed", "after [1/2] RUN one"];
+    for is_done in [false, true] {
+        if is_done {
+            events.push((30, finished(2, VertexEnd::Done)));
+        }
+        for (explains, expected) in [(false, &all[..1]), (true, &all[..])] {
+            assert_eq!(told(&rendered(Plain::new(explains), &events)), expected);
+            let tree = Tree::new(false, explains);
+            assert_eq!(told(&rendered(tree, &events)), expected);
+        }
+    }
 }
 
 /// Two steps at the same time: one block is not torn by the other without need.
@@ -344,7 +348,7 @@ fn frame(bytes: &[u8]) -> String {
 
 #[test]
 fn a_terminal_gets_a_tree() {
-    let mut tree = Tree::new(false);
+    let mut tree = Tree::new(false, false);
     let mut events = small_build().into_iter();
     for (at_ms, event) in events.by_ref().take(11) {
         assert!(tree.event(&event, moment(at_ms)).is_empty());
@@ -385,7 +389,7 @@ fn a_terminal_gets_a_tree() {
 
 #[test]
 fn a_frame_fits_the_terminal_and_covers_the_last_one() {
-    let mut tree = Tree::new(true);
+    let mut tree = Tree::new(true, false);
     for id in 0..40 {
         tree.event(&started(id, &format!("step {id}")), moment(0));
         if id < 20 {
@@ -417,7 +421,7 @@ fn a_frame_fits_the_terminal_and_covers_the_last_one() {
 
 #[test]
 fn output_cannot_move_the_cursor() {
-    let mut tree = Tree::new(false);
+    let mut tree = Tree::new(false, false);
     tree.event(&started(1, "[1/1] RUN x"), moment(0));
     tree.event(
         &output(1, "10%\r50%\r99%\x1b[2A\x1b]0;title\x07 done\x08\ty\n"),

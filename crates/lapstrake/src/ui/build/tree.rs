@@ -4,7 +4,7 @@
 //! flickers. Frames fit the terminal; the last one does not have to, and stays as the build's record.
 
 use super::picture::{Change, Item, Picture, Vertex};
-use super::{Renderer, Size, seconds};
+use super::{Renderer, Size, is_obvious, seconds};
 use crate::ui::text::{PushFormat, ellipsis, width};
 use jiff::Timestamp;
 use lapstrake_engine::Event;
@@ -51,6 +51,8 @@ struct Line {
 pub(super) struct Tree {
     picture: Picture,
     colours: bool,
+    /// Tell of every step why it was not cached; otherwise of those of which one would ask.
+    explains: bool,
     started: Option<Timestamp>,
     /// The widths of the lines of the last frame.
     drawn: Vec<usize>,
@@ -62,7 +64,7 @@ impl Renderer for Tree {
     fn event(&mut self, event: &Event, now: Timestamp) -> Vec<u8> {
         self.started.get_or_insert(now);
         match event {
-            Event::Build(event) => {
+            Event::Build(event) if self.explains || !is_obvious(event) => {
                 if let Change::Warning(None, text) = self.picture.apply(event, now) {
                     self.above.push(format!("WARN: {text}"));
                 }
@@ -88,11 +90,12 @@ impl Renderer for Tree {
 }
 
 impl Tree {
-    /// An empty picture.
-    pub(super) fn new(colours: bool) -> Self {
+    /// An empty picture; `explains` is whether every step says why it was not cached.
+    pub(super) fn new(colours: bool, explains: bool) -> Self {
         Self {
             picture: Picture::default(),
             colours,
+            explains,
             started: None,
             drawn: Vec::new(),
             above: Vec::new(),
