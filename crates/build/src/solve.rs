@@ -80,6 +80,8 @@ pub struct SolveOptions {
     pub parallelism: usize,
     /// Make a layer of what a failed program left, see [`crate::error::FailedStep::layers`].
     pub keep_failed: bool,
+    /// So many steps of the classic builder were announced already.
+    pub announced: usize,
     /// The classic builder removes the container of a failed step too.
     pub force_rm: bool,
 }

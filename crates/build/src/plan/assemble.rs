@@ -68,25 +68,13 @@ impl<'a, 'b> Assembly<'a, 'b> {
         shared: &'b mut Shared,
         drafts: &'b Drafts<'a>,
     ) -> Self {
-        let preamble = context.input.dockerfile.global_args.len();
-        let stages = drafts
-            .needed
-            .iter()
-            .filter_map(|index| drafts.stages.get(*index));
-        let steps = stages
-            .map(|draft| 1 + draft.commands.len() - draft.triggers)
-            .sum::<usize>();
-        let labels = match context.input.options.dialect {
-            Dialect::Classic => context.input.options.labels.len(),
-            Dialect::BuildKit => 0,
-        };
         Self {
             context,
             shared,
             drafts,
             states: BTreeMap::new(),
-            number: preamble,
-            total: preamble + steps + labels,
+            number: context.input.dockerfile.global_args.len(),
+            total: drafts.steps(context.input),
         }
     }
 

@@ -33,6 +33,7 @@ use lapstrake_dockerfile::words::Lookup;
 use lapstrake_dockerfile::{Dockerfile, Instruction, lint};
 use lapstrake_spec::{Digest, ImageConfig, Platform};
 
+use crate::event::Classic;
 use crate::graph::{Graph, ImageWanted, Origin};
 use crate::sandbox::{Network, Resources, Ulimit};
 
@@ -238,6 +239,32 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Planning, PlanError> {
         keep_git_dir: is_set("BUILDKIT_CONTEXT_KEEP_GIT_DIR"),
         multi_platform: is_set("BUILDKIT_MULTI_PLATFORM"),
     })))
+}
+
+/// What the classic builder says before it looks for its first image: the ARGs before the first FROM, and that
+/// FROM. Nothing when the first stage stands on no image.
+pub fn opening(input: &PlanInput<'_>) -> Result<Vec<Classic>, PlanError> {
+    let options = input.options;
+    let platform = options.platforms.first().unwrap_or(&options.build_platform);
+    let globals = globals(input, platform, &mut Shared::default())?;
+    let context = Context {
+        input,
+        globals: &globals,
+        platform,
+    };
+    let drafts = Drafts::new(&context)?;
+    let Some(from) = drafts.first_on_image() else {
+        return Ok(Vec::new());
+    };
+    let total = drafts.steps(input);
+    let arguments = input.dockerfile.global_args.iter();
+    let texts = arguments.map(|command| &command.text).chain([from]);
+    let step = |(index, text): (usize, &String)| Classic::Step {
+        number: index + 1,
+        total,
+        text: text.clone(),
+    };
+    Ok(texts.enumerate().map(step).collect())
 }
 
 /// What FROM can name: automatic arguments, and those before the first FROM.

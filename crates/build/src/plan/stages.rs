@@ -391,6 +391,25 @@ impl<'a> Drafts<'a> {
         }
     }
 
+    /// How many steps classic counts: the ARGs before the first FROM, the instructions of the needed stages without
+    /// triggers, and the labels of the command line.
+    pub(super) fn steps(&self, input: &PlanInput<'_>) -> usize {
+        let needed = self.needed.iter();
+        let stages = needed.filter_map(|index| self.stages.get(*index));
+        let steps = stages.map(|draft| 1 + draft.commands.len() - draft.triggers);
+        let labels = match input.options.dialect {
+            Dialect::Classic => input.options.labels.len(),
+            Dialect::BuildKit => 0,
+        };
+        input.dockerfile.global_args.len() + steps.sum::<usize>() + labels
+    }
+
+    /// FROM of the first stage that is needed, if that stands on an image.
+    pub(super) fn first_on_image(&self) -> Option<&'a String> {
+        let draft = self.stages.get(*self.needed.first()?)?;
+        matches!(draft.base, Base::Image(_)).then_some(&draft.stage.text)
+    }
+
     /// Images that are needed and not known.
     pub(super) fn missing(&self, input: &PlanInput<'_>) -> Vec<ImageWanted> {
         let needed = self

@@ -35,11 +35,7 @@ pub(super) fn run(
     let mut stages: BTreeMap<StageId, Reached> = BTreeMap::new();
     let mut configs = BTreeMap::new();
     for step in &solver.graph.preamble {
-        solver.event(BuildEvent::Classic(Classic::Step {
-            number: step.number,
-            total: step.total,
-            text: step.text.clone(),
-        }));
+        announce(&solver, step);
     }
     for stage in &solver.graph.stages {
         let mut walk = Walk {
@@ -74,6 +70,17 @@ pub(super) fn run(
     Ok((solved, ids))
 }
 
+/// `Step 2/4 : RUN make`, unless that was said before the images were looked for.
+fn announce(solver: &Solver<'_>, step: &Step) {
+    if step.number > solver.request.options.announced {
+        solver.event(BuildEvent::Classic(Classic::Step {
+            number: step.number,
+            total: step.total,
+            text: step.text.clone(),
+        }));
+    }
+}
+
 struct Walk<'a, 'b> {
     solver: &'a Solver<'b>,
     images: &'a dyn StepImages,
@@ -94,11 +101,7 @@ impl Walk<'_, '_> {
         }
         let triggered = self.triggers > 0;
         if !triggered {
-            self.say(Classic::Step {
-                number: step.number,
-                total: step.total,
-                text: step.text.clone(),
-            });
+            announce(self.solver, step);
         }
         if let Some(text) = &step.note {
             self.say(Classic::Note { text: text.clone() });

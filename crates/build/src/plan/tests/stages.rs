@@ -198,6 +198,52 @@ fn arguments_that_nobody_declares() {
 }
 
 #[test]
+fn the_first_steps_are_known_before_any_image_is() {
+    let opening = |text: &str, options: &PlanOptions| -> Vec<String> {
+        let input = PlanInput {
+            dockerfile: &dockerfile(text),
+            options,
+            images: &BTreeMap::new(),
+        };
+        let line = |step| match step {
+            Classic::Step {
+                number,
+                total,
+                text,
+            } => format!("{number}/{total} {text}"),
+            other => format!("{other:?}"),
+        };
+        super::opening(&input)
+            .unwrap()
+            .into_iter()
+            .map(line)
+            .collect()
+    };
+    let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+    let labelled = PlanOptions {
+        labels,
+        ..classic()
+    };
+    let text = "ARG A=1\nARG B\nFROM base:$A\nRUN x\nFROM other\nCOPY --from=0 / /\n";
+    let first = ["1/6 ARG A=1", "2/6 ARG B", "3/6 FROM base:$A"];
+    assert_eq!(opening(text, &classic()), first);
+    let last = ["1/3 FROM other"];
+    assert_eq!(opening("FROM base\nFROM other\nRUN x\n", &labelled), last);
+    assert!(opening("FROM scratch\nCOPY --from=base / /\n", &classic()).is_empty());
+    for text in [text, "FROM base\nFROM other\nRUN x\n"] {
+        let graph = plan_with(text, &labelled).graph;
+        let steps = graph.stages.iter().flat_map(|stage| &stage.steps);
+        let lines: Vec<String> = graph
+            .preamble
+            .iter()
+            .chain(steps)
+            .map(|step| format!("{}/{} {}", step.number, step.total, step.text))
+            .collect();
+        assert!(lines.starts_with(&opening(text, &labelled)), "{lines:?}");
+    }
+}
+
+#[test]
 fn checks_of_the_plan() {
     let text = "FROM base:1\nARG A\nENV B=$A$FOO\nCOPY secret.txt /\n";
     let matcher = Matcher::parse(b"*.txt\n").unwrap();

@@ -15,7 +15,7 @@ use crate::event::{Event, EventSink};
 use lapstrake_build::cache::Imports;
 use lapstrake_build::cancel::CancelToken;
 use lapstrake_build::event::{BuildEvent, Progress, VertexEnd, VertexId};
-use lapstrake_build::plan::{Plan, PlanInput, Planning, plan};
+use lapstrake_build::plan::{Plan, PlanError, PlanInput, Planning, opening, plan};
 use lapstrake_build::sandbox::{Sandbox, Stream};
 use lapstrake_build::solve::{SolveOptions, SolveRequest, Solved, solve, solve_classic};
 use lapstrake_dockerfile::lint;
@@ -104,6 +104,8 @@ pub(super) struct Planned {
     pub(super) dockerfile: Dockerfile,
     pub(super) plan: Plan,
     pub(super) images: Arc<ResolvedImages>,
+    /// Steps of the classic builder that were announced before the images were resolved.
+    announced: usize,
 }
 
 impl Planned {
@@ -194,12 +196,13 @@ impl Build<'_> {
         // Its files are read when a step wants them.
         self.vertex(LOAD_CONTEXT, "[internal] load build context", || Ok(()))?;
         let images = Arc::new(ResolvedImages::default());
-        let plan = self.plan_with(request, &opened, &dockerfile, &images)?;
+        let (plan, announced) = self.plan_with(request, &opened, &dockerfile, &images)?;
         Ok(Planned {
             opened,
             dockerfile,
             plan,
             images,
+            announced,
         })
     }
 
@@ -242,7 +245,7 @@ impl Build<'_> {
         opened: &Opened,
         dockerfile: &Dockerfile,
         images: &ResolvedImages,
-    ) -> Result<Plan, Error> {
+    ) -> Result<(Plan, usize), Error> {
         let options = options::plan_options(self, request, opened)?;
         let place = Place {
             dialect: self.dialect,
@@ -259,6 +262,7 @@ impl Build<'_> {
             explicit: !request.platforms.is_empty(),
             images,
         };
+        let mut announced = None;
         loop {
             if self.cancel.is_cancelled() {
                 return Err(cancelled());
@@ -269,8 +273,13 @@ impl Build<'_> {
                 images: &images.bases(),
             };
             match plan(&input).map_err(|error| failure::plan(place, &error))? {
-                Planning::Ready(plan) => return Ok(*plan),
+                Planning::Ready(plan) => return Ok((*plan, announced.unwrap_or(0))),
                 Planning::Missing(missing) => {
+                    if announced.is_none() && request.call == Call::Build {
+                        let steps = self.announce(&input);
+                        let refused = |error: PlanError| failure::plan(place, &error);
+                        announced = Some(steps.map_err(refused)?);
+                    }
                     resolver.resolve(missing).map_err(|failed| {
                         let (wanted, error) = *failed;
                         failure::image(place, dockerfile, &wanted, error)
@@ -278,6 +287,19 @@ impl Build<'_> {
                 }
             }
         }
+    }
+
+    /// Classic docker names the step before it pulls the step's image. Says how many steps were named.
+    fn announce(&self, input: &PlanInput<'_>) -> Result<usize, PlanError> {
+        if self.dialect != Dialect::Classic {
+            return Ok(0);
+        }
+        let steps = opening(input)?;
+        let count = steps.len();
+        for step in steps {
+            self.events.event(Event::Build(BuildEvent::Classic(step)));
+        }
+        Ok(count)
     }
 
     /// `# check=error=true`: findings fail the build.
@@ -315,6 +337,7 @@ impl Build<'_> {
             rewrite_timestamps: request.rewrites_timestamps(),
             keep_failed: request.on_fail != OnFail::Discard,
             force_rm: request.force_rm,
+            announced: planned.announced,
             ..SolveOptions::default()
         };
         let told = Told::new(self.events);

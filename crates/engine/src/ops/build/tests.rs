@@ -4,7 +4,7 @@ mod imports;
 mod output;
 mod sources;
 
-use super::{BuildRequest, BuildResult, Dialect, OnFail, Stdin, World, run};
+use super::{BuildRequest, BuildResult, Call, Dialect, OnFail, Stdin, World, run};
 use crate::settings::{Inputs, Settings};
 use crate::{Engine, Error, Event, EventSink};
 use lapstrake_build::cancel::CancelToken;
@@ -224,6 +224,26 @@ fn privileged_classic_builds_print_and_keep_each_step() {
         .filter(|word| *word == "cache")
         .count();
     assert_eq!((cached, yard.runs()), (4, 1));
+}
+
+/// docker names the step, and then pulls.
+#[test]
+fn classic_names_the_first_step_before_its_image_is_looked_for() {
+    // Nobody listens there.
+    let yard = Yard::new("ARG PORT=1\nFROM 127.0.0.1:$PORT/base:1\nRUN one\n");
+    for call in [Call::Build, Call::Check] {
+        let (result, heard) = yard.build(BuildRequest {
+            dialect: Dialect::Classic,
+            call,
+            ..yard.request()
+        });
+        assert!(result.is_err());
+        let lines: &[&str] = match call {
+            Call::Build => &["1/3 ARG PORT=1", "2/3 FROM 127.0.0.1:$PORT/base:1"],
+            _ => &[],
+        };
+        assert_eq!(heard.classic()[1..], *lines);
+    }
 }
 
 #[test]
