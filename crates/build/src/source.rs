@@ -35,7 +35,7 @@ pub trait SourceTree: Send + Sync {
     /// The content of a regular file.
     fn open(&self, path: &Path) -> Result<Box<dyn Read + Send>, SourceError>;
 
-    /// Extended attributes that a layer carries, sorted by name. Contexts have none in docker's eyes.
+    /// Extended attributes that a layer carries, sorted by name. By default there are none.
     fn xattrs(&self, path: &Path) -> Result<Attributes, SourceError> {
         let _ = path;
         Ok(Vec::new())

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 /// The first bytes of the file.
-const MAGIC: &[u8; 8] = b"lapdig01";
+const MAGIC: &[u8; 8] = b"lapdig02";
 
 /// Changes less than this before the build's beginning are too young to be remembered. Clocks of file
 /// systems tick at least every ten milliseconds.

@@ -1,18 +1,26 @@
 //! A directory of the host as a tree of sources.
 
-use crate::source::{FileKind, Metadata, SourceEntry, SourceError, SourceTree};
+use crate::ops::lower::is_carried;
+use crate::source::{Attributes, FileKind, Metadata, SourceEntry, SourceError, SourceTree};
 use lapstrake_dockerfile::ignore::{MatchInfo, Matcher};
 use lapstrake_sys::dir::{Dir, Kind};
+use lapstrake_sys::xattr;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Directories nested deeper than this are refused: far more than any path that the kernel takes.
 const DEPTH_LIMIT: usize = 2048;
+
+/// Extended attributes that files of a directory bring. The host's labels are its own, and docker loses the capabilities
+/// of files when it gives them to root.
+const BROUGHT: [&[u8]; 3] = [b"user.", b"trusted.", b"system.posix_acl_"];
+/// What an archive brought besides.
+const CAPABILITIES: &[u8] = b"security.capability";
 
 /// A directory of the host. Every path is resolved beneath it, without following links.
 #[derive(Debug)]
@@ -23,6 +31,8 @@ pub struct LocalTree {
     ignore: Option<Arc<Matcher>>,
     exclusive: bool,
     owners: bool,
+    /// The directory in which attributes were looked at last: looks come sorted.
+    looked_in: Mutex<Option<(PathBuf, Dir)>>,
 }
 
 impl LocalTree {
@@ -35,6 +45,7 @@ impl LocalTree {
             ignore: None,
             exclusive: false,
             owners: false,
+            looked_in: Mutex::new(None),
         })
     }
 
@@ -93,6 +104,27 @@ impl LocalTree {
             return Err(io::Error::from(io::ErrorKind::FileTooLarge));
         }
         Ok(Some(bytes))
+    }
+
+    fn is_brought(&self, name: &[u8]) -> bool {
+        let mut brought = BROUGHT.iter();
+        is_carried(name)
+            && (brought.any(|prefix| name.starts_with(prefix))
+                || (self.owners && name == CAPABILITIES))
+    }
+
+    /// The attributes of a name in a directory. As for docker, those that cannot be read are not there.
+    fn attributes(&self, dir: &Dir, name: &[u8]) -> io::Result<Attributes> {
+        let names = match xattr::list_at(dir, name) {
+            Err(error) if is_absent(&error) => return Ok(Attributes::new()),
+            names => names?,
+        };
+        let brought = names.into_iter().filter(|name| self.is_brought(name));
+        let read = |attribute: Vec<u8>| {
+            let value = xattr::get_at(dir, name, attribute.as_slice()).ok()??;
+            Some((attribute, value))
+        };
+        Ok(brought.filter_map(read).collect())
     }
 
     fn failed(&self, action: &str, path: &Path) -> impl FnOnce(io::Error) -> SourceError {
@@ -251,6 +283,31 @@ impl SourceTree for LocalTree {
             .open_file(path)
             .map_err(self.failed("open", path))?;
         Ok(Box::new(file))
+    }
+
+    /// The root has none: it was made by whoever brought the tree here.
+    fn xattrs(&self, path: &Path) -> Result<Attributes, SourceError> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(Attributes::new());
+        };
+        let mut looked_in = self
+            .looked_in
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let dir = match looked_in.take() {
+            Some((known, dir)) if known == parent => Some((known, dir)),
+            _ => {
+                let found = self.directory(parent);
+                let found = found.map_err(self.failed("open", parent))?;
+                found.map(|dir| (parent.to_owned(), dir))
+            }
+        };
+        let found = match &dir {
+            Some((_, dir)) => self.attributes(dir, name.as_bytes()),
+            None => Ok(Attributes::new()),
+        };
+        *looked_in = dir;
+        found.map_err(self.failed("listxattr", path))
     }
 
     fn is_ignored(&self, path: &Path) -> bool {

@@ -248,6 +248,42 @@ fn words_are_told_apart() {
 }
 
 #[test]
+fn files_bring_their_own_attributes() {
+    let temp = Temp::new("attributes");
+    temp.write("dir/file", "text");
+    temp.write("plain", "text");
+    let set = |path: &str, name: &str| {
+        let file = fs::File::open(temp.0.join(path)).unwrap();
+        lapstrake_sys::xattr::set(&file, name, path.as_bytes()).unwrap();
+    };
+    for path in ["", "dir", "dir/file"] {
+        set(path, "user.note");
+    }
+    set("dir/file", "user.a=b");
+    symlink("dir", temp.0.join("link")).unwrap();
+    let tree = temp.tree();
+    for (path, expected) in [
+        ("dir/file", &["user.note=dir/file"][..]),
+        ("dir", &["user.note=dir"]),
+        ("dir/file", &["user.note=dir/file"]),
+        ("plain", &[]),
+        ("", &[]),
+        ("link", &[]),
+        // What comes through a link is nobody's.
+        ("link/file", &[]),
+        ("nowhere/file", &[]),
+        ("dir/nothing", &[]),
+    ] {
+        let found = tree.xattrs(Path::new(path)).unwrap();
+        let found = found.iter().map(|(name, value)| {
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            format!("{}={}", text(name), text(value))
+        });
+        assert_eq!(found.collect::<Vec<_>>(), expected, "{path}");
+    }
+}
+
+#[test]
 fn archives_are_recognised() {
     let mut header = [0_u8; 512];
     header[..4].copy_from_slice(b"name");

@@ -116,7 +116,8 @@ pub(crate) fn attributes(item: &Item) -> io::Result<Attributes> {
     Ok(carried)
 }
 
-fn is_carried(name: &[u8]) -> bool {
+/// Whether an attribute of this name can be part of a layer.
+pub(crate) fn is_carried(name: &[u8]) -> bool {
     !name.contains(&b'=') && !NOT_CARRIED.iter().any(|prefix| name.starts_with(prefix))
 }
 

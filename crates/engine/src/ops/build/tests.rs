@@ -1,5 +1,6 @@
 //! Whole builds on a store of their own. RUN is done by a sandbox that writes a file.
 
+mod attributes;
 mod imports;
 mod output;
 mod sources;
