@@ -14,7 +14,8 @@ mod rules;
 use crate::{Point, Span};
 
 pub use checks::{
-    base_image_platform, check, check_stages, copy_ignored, filtered, undefined_variables,
+    base_image_platform, check, check_stages, copy_ignored, filtered, relative_directory,
+    undefined_variables,
 };
 pub use options::{CheckOptions, CheckOptionsError};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lapstrake_dockerfile::instruction::{Argument, CommandLine, Expander, KeyValue, expose};
 use lapstrake_dockerfile::words::Lookup;
-use lapstrake_dockerfile::{Command, Instruction};
+use lapstrake_dockerfile::{Command, Instruction, lint};
 use lapstrake_spec::{Healthcheck, change};
 
 use super::assemble::{Assembly, Current, NewNode, Outcome};
@@ -166,6 +166,10 @@ impl<'a> Assembly<'a, '_> {
     ) -> Result<Outcome, PlanErrorKind> {
         if path.is_empty() && current.state.dialect == Dialect::Classic {
             return Err(PlanErrorKind::BlankDirectory);
+        }
+        if !std::mem::replace(&mut current.state.directory_set, true) {
+            let found = lint::relative_directory(path, command.span);
+            self.shared.lints.report(found);
         }
         let whole = join(&current.state.run.working_dir, path);
         current.state.run.working_dir.clone_from(&whole);

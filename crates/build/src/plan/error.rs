@@ -28,6 +28,9 @@ pub enum PlanErrorKind {
     /// `--target` names no stage.
     #[error("target stage {} could not be found", go_quote(.0))]
     TargetMissing(String),
+    /// The same in the classic builder's words.
+    #[error("failed to reach build target {0} in Dockerfile")]
+    TargetUnreachable(String),
     /// A stage needs itself.
     #[error("circular dependency detected on stage: {0}")]
     Circular(String),
@@ -195,6 +198,7 @@ impl PlanErrorKind {
             Self::CopySource { path, .. } => word(path),
             Self::NoStages
             | Self::TargetMissing(_)
+            | Self::TargetUnreachable(_)
             | Self::Circular(_)
             | Self::Instruction(_)
             | Self::TriggerForm

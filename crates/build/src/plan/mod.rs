@@ -82,7 +82,7 @@ pub struct PlanInput<'a> {
 pub struct PlanOptions {
     /// Docker's classic builder or BuildKit.
     pub dialect: Dialect,
-    /// `--target`: a stage's name or number; nothing is the last stage.
+    /// `--target`: a stage's name; nothing is the last stage.
     pub target: Option<String>,
     /// Plan every stage, needed or not (`--check` without a target).
     pub all_stages: bool,

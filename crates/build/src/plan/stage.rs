@@ -34,6 +34,8 @@ pub(super) struct State {
     /// Layers of the base and of the nodes so far.
     pub(super) layers: usize,
     pub(super) command_set: bool,
+    /// Whether a WORKDIR of this Dockerfile was met.
+    pub(super) directory_set: bool,
     /// Classic's configurations of the last instruction: of its image, and of the container before it.
     step_config: Option<Arc<ContainerConfig>>,
     commit_config: Option<Arc<ContainerConfig>>,
@@ -108,6 +110,7 @@ impl State {
             history,
             node,
             command_set: false,
+            directory_set: false,
             step_config: None,
             commit_config: None,
         }

@@ -178,11 +178,13 @@ impl<'a> Drafts<'a> {
             return Ok(last);
         };
         let by_name = self.names.get(&target.to_lowercase()).copied();
-        let by_number = || target.parse().ok().filter(|&index: &usize| index <= last);
-        by_name.or_else(by_number).ok_or_else(|| PlanError {
-            span: None,
-            kind: PlanErrorKind::TargetMissing(target.to_owned()),
-            suggestion: nearest(target, &self.known_names(), false),
+        by_name.ok_or_else(|| match input.options.dialect {
+            Dialect::Classic => PlanErrorKind::TargetUnreachable(target.to_owned()).into(),
+            Dialect::BuildKit => PlanError {
+                span: None,
+                kind: PlanErrorKind::TargetMissing(target.to_owned()),
+                suggestion: nearest(target, &self.known_names(), false),
+            },
         })
     }
 

@@ -63,7 +63,6 @@ pub fn check_stages(dockerfile: &Dockerfile, needed: &dyn Fn(usize) -> bool) -> 
 #[derive(Clone, Copy, Default)]
 struct Below {
     shell: bool,
-    directory: bool,
 }
 
 fn stage_findings(stage: &Stage, mut below: Below, found: &mut Vec<Warning>) -> Below {
@@ -90,13 +89,6 @@ fn stage_findings(stage: &Stage, mut below: Below, found: &mut Vec<Warning>) -> 
             }
             Instruction::Healthcheck(_) => once(command, &mut seen, found),
             Instruction::Shell(_) => below.shell = true,
-            Instruction::Workdir(path) => {
-                // What a variable makes of it only the planner could tell.
-                if !below.directory && !path.starts_with(['/', '$']) {
-                    found.push(Rule::WorkdirRelativePath.at(command.span, &[path]));
-                }
-                below.directory = true;
-            }
             _ => {}
         }
     }
@@ -125,6 +117,12 @@ pub fn base_image_platform(
 ) -> Option<Warning> {
     let differs = expected != actual;
     differs.then(|| Rule::InvalidBaseImagePlatform.at(span, &[image, expected, actual]))
+}
+
+/// The first `WORKDIR` of a stage and those that it stands on, with its variables replaced.
+pub fn relative_directory(path: &str, span: Span) -> Option<Warning> {
+    let is_relative = !path.starts_with('/');
+    is_relative.then(|| Rule::WorkdirRelativePath.at(span, &[path]))
 }
 
 /// A source of `COPY` or `ADD` that the ignore file hides. An ignore file with `!` patterns is not
@@ -242,7 +240,8 @@ fn legacy(pairs: &[KeyValue], command: &Command, found: &mut Vec<Warning>) {
 }
 
 fn secret(kind: &str, key: &str, command: &Command, found: &mut Vec<Warning>) {
-    let lower = key.to_lowercase();
+    // As a regular expression without regard to case: a long s is one, too.
+    let lower = key.to_lowercase().replace('\u{17f}', "s");
     let has = |words: &[&str]| lower.split('_').any(|word| words.contains(&word));
     if has(&SECRET_WORDS) && !has(&HARMLESS_WORDS) {
         found.push(Rule::SecretsUsedInArgOrEnv.at(command.span, &[kind, key]));

@@ -69,7 +69,7 @@ fn findings() {
 fn more_findings() {
     for (source, wanted) in [
         (
-            "FROM a\nARG API_TOKEN\nENV PUBLIC_KEY=x KEYS=y",
+            "FROM a\nARG API_TOKEN\nENV PUBLIC_KEY=x KEYS=y TOKEN_FILE=z apikey_VERSION=1 TOKENS=2",
             vec![
                 "2:SecretsUsedInArgOrEnv Do not use ARG or ENV instructions for sensitive data (ARG \"API_TOKEN\")",
             ],
@@ -94,12 +94,6 @@ fn more_findings() {
             ],
         ),
         ("FROM --platform=linux/arm64 a AS build_arm64", vec![]),
-        (
-            "FROM a\nWORKDIR b\nWORKDIR c",
-            vec![
-                "2:WorkdirRelativePath Relative workdir \"b\" can have unexpected results if the base image changes",
-            ],
-        ),
         (
             "# check=experimental=all\n\n# wrong words\nFROM a AS b",
             vec![

@@ -178,7 +178,6 @@ MAINTAINER m
         "f:2:6 FromPlatformFlagConstDisallowed --platform=linux/amd64 a as Base",
         "f:3:6 InvalidDefaultArgInFrom $U:$V AS base",
         "f:3:6 UndefinedArgInFrom $U:$V AS base",
-        "f:4:9 WorkdirRelativePath a/b",
         "f:6:3 SecretsUsedInArgOrEnv SECRET_KEY=a",
         "f:7:1 JSONArgsRecommended CMD x",
     ];

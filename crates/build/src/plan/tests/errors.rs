@@ -139,11 +139,20 @@ fn of_targets() {
         target: Some("1".to_owned()),
         ..options
     };
-    let expected = "target stage \"1\" could not be found";
+    let in_classic = PlanOptions {
+        target: Some("0".to_owned()),
+        ..classic()
+    };
+    let unreachable = "failed to reach build target 0 in Dockerfile";
     assert_eq!(
-        error("FROM base:1\n", &options),
-        (expected.to_owned(), None)
+        error("FROM base:1 AS a\n", &in_classic),
+        (unreachable.to_owned(), None)
     );
+    // No number is a name.
+    let expected = "target stage \"1\" could not be found";
+    for text in ["FROM base:1\n", "FROM base:1\nFROM base:1\n"] {
+        assert_eq!(error(text, &options), (expected.to_owned(), None));
+    }
 }
 
 #[test]

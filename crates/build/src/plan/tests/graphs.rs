@@ -294,7 +294,6 @@ fn only_what_the_target_needs() {
     };
     let base = "[a 1/2] FROM docker.io/library/base:1";
     assert_eq!(names(Some("a")), [base, "[a 2/2] RUN a"]);
-    assert_eq!(names(Some("0")), [base, "[a 2/2] RUN a"]);
     let base = "[b 1/2] FROM docker.io/library/base:1";
     assert_eq!(names(Some("C")), [base, "[b 2/2] RUN b", "[c 1/1] RUN c"]);
     let expected = [

@@ -102,11 +102,11 @@ fn health_checks_that_are_overridden() {
 #[test]
 fn images_are_asked_for_together() {
     let dockerfile = dockerfile(
-        "FROM a AS x\nFROM --platform=linux/arm64 b\nCOPY --from=c / /\n\
+        "FROM a AS x\nFROM --platform=linux/arm64 b AS second\nCOPY --from=c / /\n\
          RUN --mount=from=x,target=/x --mount=from=d:1,target=/d y\nFROM unused AS z\nFROM 1\n",
     );
     let options = PlanOptions {
-        target: Some("1".to_owned()),
+        target: Some("second".to_owned()),
         ..options()
     };
     let input = PlanInput {
@@ -263,6 +263,38 @@ fn checks_of_the_plan() {
         "Attempting to Copy file \"secret.txt\" that is excluded by .dockerignore",
     ];
     assert_eq!(details, expected);
+}
+
+/// Only the first WORKDIR counts, as the variables make it; an image's own directory may change.
+#[test]
+fn relative_directories_are_found() {
+    let told = |text: &str| -> Vec<String> {
+        let warnings = plan_with(text, &options()).warnings;
+        let told = warnings
+            .iter()
+            .filter(|warning| warning.rule == lint::Rule::WorkdirRelativePath);
+        told.map(|warning| format!("{} {}", warning.span.start.line, warning.detail))
+            .collect()
+    };
+    let words = |line: usize, path: &str| {
+        format!(
+            "{line} Relative workdir \"{path}\" can have unexpected results if the base image changes"
+        )
+    };
+    for (text, expected) in [
+        ("FROM base:1\nWORKDIR a\nWORKDIR b\n", vec![words(2, "a")]),
+        ("FROM base:1\nWORKDIR /a\nWORKDIR b\n", vec![]),
+        ("FROM base:1\nENV e=\nWORKDIR $e\n", vec![words(3, "")]),
+        ("FROM base:1\nENV e=x\nWORKDIR $e\n", vec![words(3, "x")]),
+        ("FROM base:1\nENV e=/x\nWORKDIR $e\n", vec![]),
+        ("FROM base:1 AS a\nWORKDIR /a\nFROM a\nWORKDIR b\n", vec![]),
+        (
+            "FROM base:1 AS a\nWORKDIR /a\nFROM base:1\nWORKDIR b\n",
+            vec![words(4, "b")],
+        ),
+    ] {
+        assert_eq!(told(text), expected, "{text}");
+    }
 }
 
 #[test]
