@@ -112,7 +112,7 @@ pub(super) static FLAGS: &[Flag] = &[
     ),
     Flag::bool(
         "rm",
-        "Remove intermediate containers after a successful build (classic output)",
+        "Tell of removed intermediate containers (classic output); none is kept either way",
     )
     .default("true"),
     Flag::text("sbom", "Shorthand for \"--attest=type=sbom\""),
