@@ -24,7 +24,9 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let root = xtask::workspace_root();
     let result = match *arguments.as_slice() {
-        ["accept", suite, ref arguments @ ..] => xtask::accept::run(&root, suite, arguments),
+        ["accept", suite, ref arguments @ ..] => {
+            xtask::accept::run(&root, suite.as_ref(), arguments)
+        }
         ["ci"] => xtask::ci::run(&root),
         ["dist"] => xtask::ci::dist(&root).map(|lap| println!("{}", lap.display())),
         ["tidy"] => xtask::ci::tidy(&root),
