@@ -4,11 +4,18 @@ use super::remote::Ssh;
 use lapstrake_build::cancel::CancelToken;
 use lapstrake_build::context::GitAddress;
 use lapstrake_build::context::git::{self, Duplex};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
+use rustix::pipe::PipeFlags;
 use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// How long a name may take to be found, and then each of its addresses to answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most of ssh's messages that is kept.
 const SSH_MESSAGES_LIMIT: usize = 4 << 10;
@@ -43,23 +50,60 @@ pub(super) fn connect(
     }
 }
 
-/// What is read until the build is cancelled.
+/// What is read and written until the build is cancelled.
 struct Watched<T> {
-    input: T,
+    stream: T,
     cancel: CancelToken,
 }
 
 impl<T: Read + AsFd> Read for Watched<T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut set = [
-            PollFd::new(&self.input, PollFlags::IN),
-            PollFd::new(&self.cancel, PollFlags::IN),
-        ];
-        rustix::io::retry_on_intr(|| poll(&mut set, None))?;
-        if self.cancel.is_cancelled() {
-            return Err(io::Error::other("context canceled"));
+        loop {
+            wait(&self.stream, PollFlags::IN, &self.cancel, None)?;
+            match self.stream.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return other,
+            }
         }
-        self.input.read(buffer)
+    }
+}
+
+/// The stream must not block: room for one byte is room for a part of the buffer.
+impl<T: Write + AsFd> Write for Watched<T> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        loop {
+            wait(&self.stream, PollFlags::OUT, &self.cancel, None)?;
+            match self.stream.write(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+/// Waits until something can be done, the time is over, or the build is cancelled.
+fn wait(
+    what: impl AsFd,
+    flags: PollFlags,
+    cancel: &CancelToken,
+    timeout: Option<Duration>,
+) -> io::Result<()> {
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    let mut set = [
+        PollFd::new(&what, flags),
+        PollFd::new(cancel, PollFlags::IN),
+    ];
+    let ready = rustix::io::retry_on_intr(|| poll(&mut set, timeout.as_ref()))?;
+    if cancel.is_cancelled() {
+        return Err(io::Error::other("context canceled"));
+    }
+    match ready {
+        0 => Err(io::ErrorKind::TimedOut.into()),
+        _ => Ok(()),
     }
 }
 
@@ -76,18 +120,78 @@ fn daemon(rest: &str, cancel: &CancelToken) -> Result<Duplex, git::Error> {
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let authority = authority(host);
     let refused = || git::Error::io(format!("unable to connect to {authority}"));
-    let stream = std::net::TcpStream::connect(&authority).map_err(refused())?;
-    let mut output = stream.try_clone().map_err(refused())?;
+    let stream = dial(&authority, cancel, CONNECT_TIMEOUT).map_err(refused())?;
+    let watched = |stream| Watched {
+        stream,
+        cancel: cancel.clone(),
+    };
+    let mut output = watched(stream.try_clone().map_err(refused())?);
     let line = format!("git-upload-pack /{path}\0host={host}\0");
     let packet = format!("{:04x}{line}", line.len().saturating_add(4));
     output.write_all(packet.as_bytes()).map_err(refused())?;
     Ok(Duplex {
-        input: Box::new(Watched {
-            input: stream,
-            cancel: cancel.clone(),
-        }),
+        input: Box::new(watched(stream)),
         output: Box::new(output),
     })
+}
+
+/// A connection to the first address of a name that answers, which does not block.
+pub(super) fn dial(
+    authority: &str,
+    cancel: &CancelToken,
+    timeout: Duration,
+) -> io::Result<TcpStream> {
+    let mut failure = io::Error::other("the name has no address");
+    for address in resolve(authority, cancel, timeout)? {
+        match dial_one(&address, cancel, timeout) {
+            Err(error) if !cancel.is_cancelled() => failure = error,
+            other => return other,
+        }
+    }
+    Err(failure)
+}
+
+/// The addresses of a name. The system's resolver cannot be stopped: it is left to end by itself.
+fn resolve(
+    authority: &str,
+    cancel: &CancelToken,
+    timeout: Duration,
+) -> io::Result<Vec<SocketAddr>> {
+    let (done, end) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    let (sender, answer) = std::sync::mpsc::sync_channel(1);
+    let name = authority.to_owned();
+    std::thread::spawn(move || {
+        // Nobody listens any more after a timeout.
+        sender.send(name.to_socket_addrs()).ok();
+        drop(end);
+    });
+    wait(&done, PollFlags::IN, cancel, Some(timeout))?;
+    let addresses = answer
+        .try_recv()
+        .map_err(|_gone| io::Error::other("no answer"))?;
+    Ok(addresses?.collect())
+}
+
+fn dial_one(
+    address: &SocketAddr,
+    cancel: &CancelToken,
+    timeout: Duration,
+) -> io::Result<TcpStream> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = net::socket_with(family, SocketType::STREAM, flags, None)?;
+    match net::connect(&socket, address) {
+        Ok(()) => {}
+        Err(Errno::INPROGRESS) => {
+            wait(&socket, PollFlags::OUT, cancel, Some(timeout))?;
+            net::sockopt::socket_error(&socket)??;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(TcpStream::from(socket))
 }
 
 /// The user's ssh, the one program that is asked for help: keys, agents and known hosts are its own.
@@ -135,6 +239,9 @@ pub(super) fn attend(
     else {
         return Err(git::Error::Invalid("ssh without streams".to_owned()));
     };
+    rustix::io::ioctl_fionbio(&output, true)
+        .map_err(io::Error::from)
+        .map_err(git::Error::io("run ssh"))?;
     let said = Arc::new(Mutex::new(Vec::new()));
     let keeper = Arc::clone(&said);
     // Ends with the last process that holds the other end, which may be ssh's own in the background.
@@ -147,10 +254,13 @@ pub(super) fn attend(
     };
     Ok(Duplex {
         input: Box::new(Watched {
-            input: attended,
+            stream: attended,
             cancel: cancel.clone(),
         }),
-        output: Box::new(output),
+        output: Box::new(Watched {
+            stream: output,
+            cancel: cancel.clone(),
+        }),
     })
 }
 
@@ -255,3 +365,6 @@ impl Drop for Attended {
         self.child.wait().ok();
     }
 }
+
+#[cfg(test)]
+mod tests;
