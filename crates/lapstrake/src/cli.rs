@@ -122,6 +122,7 @@ impl Cli<'_> {
         let parsed = parse(&flags, self.args, false).map_err(|error| {
             let hint = error
                 .unknown
+                .name
                 .as_deref()
                 .and_then(|name| flag_hint(name, &flags));
             UsageError::flag(&error.message, self.program, &usage).with_hint(hint)
@@ -379,13 +380,16 @@ impl Cli<'_> {
     ) -> Result<u8, Failure> {
         let usage = usage_line(path, command.usage);
         let parsed = parse(command.flags, rest, command.interspersed).map_err(|error| {
-            let unknown = error.unknown.as_deref();
-            if let Some((message, hint)) =
-                unknown.and_then(|name| absent::flag(&self.names(path, command), name))
-            {
+            let names = self.names(path, command);
+            let name = error.unknown.name.as_deref();
+            // `-force` is a name with a dash too few; `-p8080:80` and `-itdp` end with a letter's value.
+            let is_known = name.is_some_and(|name| command.flags.iter().any(|f| f.long == name));
+            let letter = error.unknown.letter.as_deref().filter(|_| !is_known);
+            let mut words = name.into_iter().chain(letter);
+            if let Some((message, hint)) = words.find_map(|word| absent::flag(&names, word)) {
                 return UsageError::flag(&message, path, &usage).with_hint(hint);
             }
-            let hint = unknown.and_then(|name| flag_hint(name, command.flags));
+            let hint = name.and_then(|name| flag_hint(name, command.flags));
             UsageError::flag(&error.message, path, &usage).with_hint(hint)
         })?;
         self.notices(&parsed);

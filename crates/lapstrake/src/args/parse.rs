@@ -20,15 +20,24 @@ pub(crate) struct Parsed {
 pub(crate) struct FlagError {
     /// The text.
     pub message: String,
-    /// The long name as typed, or the letter, when the flag is unknown.
-    pub unknown: Option<String>,
+    /// What is unknown: the long name as typed, or what was typed for one, and the letter.
+    pub unknown: Unknown,
+}
+
+/// A flag that the table does not have.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Unknown {
+    /// The long name, or letters behind one dash that may have been meant for one.
+    pub name: Option<String>,
+    /// The letter behind one dash.
+    pub letter: Option<String>,
 }
 
 impl FlagError {
     fn new(message: String) -> Self {
         Self {
             message,
-            unknown: None,
+            unknown: Unknown::default(),
         }
     }
 }
@@ -105,7 +114,10 @@ impl<'a> Reader<'a> {
         let Some((index, flag)) = self.by_long(name) else {
             return Err(FlagError {
                 message: format!("unknown flag: --{name}"),
-                unknown: Some(name.to_owned()),
+                unknown: Unknown {
+                    name: Some(name.to_owned()),
+                    letter: None,
+                },
             });
         };
         let value = match value {
@@ -134,7 +146,10 @@ impl<'a> Reader<'a> {
                 let name = name.filter(|name| name.len() >= NAME_LETTERS);
                 return Err(FlagError {
                     message,
-                    unknown: Some(name.map_or_else(|| letter.to_string(), str::to_owned)),
+                    unknown: Unknown {
+                        name: name.map(str::to_owned),
+                        letter: Some(letter.to_string()),
+                    },
                 });
             };
             let (value, next) =

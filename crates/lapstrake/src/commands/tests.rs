@@ -207,6 +207,33 @@ fn usage_errors() {
             ) + "hint: `--network host` shares the network of this machine\n",
         ),
         (
+            "run -p8080:80 x",
+            125,
+            usage(
+                "--publish is not supported: ports are not published",
+                "docker run [OPTIONS] IMAGE [COMMAND] [ARG...]",
+                "docker run",
+            ) + "hint: `--network host` shares the network of this machine\n",
+        ),
+        (
+            "run -itdp 80:80 x",
+            125,
+            usage(
+                "--publish is not supported: ports are not published",
+                "docker run [OPTIONS] IMAGE [COMMAND] [ARG...]",
+                "docker run",
+            ) + "hint: `--network host` shares the network of this machine\n",
+        ),
+        (
+            "run -publish 80:80 x",
+            125,
+            usage(
+                "--publish is not supported: ports are not published",
+                "docker run [OPTIONS] IMAGE [COMMAND] [ARG...]",
+                "docker run",
+            ) + "hint: `--network host` shares the network of this machine\n",
+        ),
+        (
             "container rm --link x",
             125,
             usage(
@@ -228,6 +255,15 @@ fn usage_errors() {
             "docker: --health-retries cannot be negative\n\nRun 'docker run --help' for more \
              information\n"
                 .to_owned(),
+        ),
+        (
+            "rmi -force x",
+            125,
+            usage(
+                "unknown shorthand flag: 'o' in -orce",
+                "docker rmi [OPTIONS] IMAGE [IMAGE...]",
+                "docker rmi",
+            ) + "hint: did you mean `--force`?\n",
         ),
         ("--log-level nope images", 1, "Unable to parse logging level: nope\n".to_owned()),
         (
