@@ -1,7 +1,7 @@
 //! `run`: a container of an image, created, started and attended.
 
 use super::run_flags::FLAGS_OF_RUN;
-use super::{Cmd, block_on, run_request};
+use super::{Cmd, block_on, run_health, run_request};
 use crate::args::{Arity, Matches};
 use crate::cli::{Invocation, now};
 use crate::failure::{BROKEN_PIPE, Failure, with_prefix};
@@ -128,7 +128,9 @@ pub(super) fn created(
         })?,
     };
     let created = create(image).map_err(failed)?;
-    for warning in &created.warnings {
+    let of_health = run_health::is_asked_for(request.config.healthcheck.as_ref());
+    let of_health = of_health.then_some(run_health::WARNING);
+    for warning in created.warnings.iter().map(String::as_str).chain(of_health) {
         invocation.output.err_line(&format!("WARNING: {warning}"));
     }
     cid_file

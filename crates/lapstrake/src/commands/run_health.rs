@@ -40,6 +40,15 @@ pub(super) const NONE: Flag = Flag::bool(
     "Disable any container-specified HEALTHCHECK",
 );
 
+/// What is said to who asks for a check.
+pub(super) const WARNING: &str =
+    "health checks are kept with the container's configuration but not run";
+
+/// Whether the command line, not the image, asks for a check.
+pub(super) fn is_asked_for(healthcheck: Option<&Healthcheck>) -> bool {
+    healthcheck.is_some_and(|check| check.test.first().is_none_or(|word| word != "NONE"))
+}
+
 fn check_duration(value: &str) -> Result<(), String> {
     parse_duration(value).map(drop)
 }
@@ -76,4 +85,29 @@ pub(super) fn check(matches: &Matches) -> Result<Option<Healthcheck>, String> {
         return Ok(Some(check));
     }
     Ok(given.then_some(check))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_checks_that_are_asked_for_are_warned_of() {
+        let test = |words: &[&str]| Healthcheck {
+            test: words.iter().map(|&word| word.to_owned()).collect(),
+            ..Healthcheck::default()
+        };
+        let interval = Healthcheck {
+            interval: 1,
+            ..Healthcheck::default()
+        };
+        for (check, asked) in [
+            (None, false),
+            (Some(test(&["NONE"])), false),
+            (Some(test(&["CMD-SHELL", "true"])), true),
+            (Some(interval), true),
+        ] {
+            assert_eq!(is_asked_for(check.as_ref()), asked, "{check:?}");
+        }
+    }
 }
