@@ -142,9 +142,8 @@ fn record(containers: &Containers, id: &ContainerId, spec: CreateSpec) -> Result
     }
     let mut words = config.command_line().into_iter();
     let path = words.next().ok_or(Error::NoCommand)?;
-    let binds = spec.host_config.binds.clone().unwrap_or_default();
     let volumes = containers.store().root().join("volumes");
-    let mounts = volumes::plan(&config, &binds, &volumes, random_hex)?;
+    let mounts = volumes::plan(&config, &spec.host_config, &volumes, random_hex)?;
     let (layers, layer_blobs) = spec
         .layers
         .into_iter()

@@ -1,5 +1,6 @@
 //! Docker's `HostConfig`: what a container asks of this host, named and ordered as `docker inspect` shows it.
 
+use crate::mount_request::MountRequest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -111,6 +112,9 @@ pub struct HostConfig {
     pub pids_limit: Option<i64>,
     /// Resource limits.
     pub ulimits: Option<Vec<Ulimit>>,
+    /// What `--mount` asks for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<MountRequest>,
     /// Whether a tiny init is process 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<bool>,
@@ -172,6 +176,7 @@ impl Default for HostConfig {
             oom_kill_disable: None,
             pids_limit: None,
             ulimits: None,
+            mounts: Vec::new(),
             init: None,
         }
     }

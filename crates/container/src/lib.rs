@@ -52,6 +52,7 @@ mod home;
 mod host_config;
 mod lifecycle;
 mod logs;
+mod mount_request;
 mod names;
 mod remove;
 mod rename;
@@ -68,6 +69,7 @@ pub use host_config::{
 pub use lapstrake_snapshot::{Layer as LayerRef, Snapshot, View};
 pub use lifecycle::{Held, Prepared};
 pub use logs::{LogEntry, LogOptions, Logs, Stream};
+pub use mount_request::{BindOptions, MountKind, MountRequest, TmpfsOptions};
 pub use names::check_name;
 pub use network::{BRIDGE_NETWORK, NETWORK_FAILURE, NetworkState, network_name};
 pub use record::{ContainerId, Mount, Record, State, Status};

@@ -4,14 +4,17 @@
 //! its container. A volume that is empty when a container is made gets the content of the image's folder.
 
 use crate::error::{Context, Error, Result};
+use crate::host_config::HostConfig;
+use crate::mount_request::{MountKind, MountRequest};
 use crate::record::Mount;
 use lapstrake_snapshot::View;
 use lapstrake_spec::ContainerConfig;
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 /// Options that a bind may have besides `ro` and `rw`.
-const PROPAGATIONS: [&str; 6] = [
+pub(crate) const PROPAGATIONS: [&str; 6] = [
     "rshared", "rslave", "rprivate", "shared", "slave", "private",
 ];
 const PLAIN_OPTIONS: [&str; 7] = [
@@ -130,7 +133,7 @@ fn is_option(option: &str) -> bool {
 }
 
 /// Takes `.`, `..` and doubled slashes out of an absolute path.
-fn clean(path: &str) -> String {
+pub(crate) fn clean(path: &str) -> String {
     let mut names: Vec<&str> = Vec::new();
     for name in path.split('/') {
         match name {
@@ -147,36 +150,69 @@ fn clean(path: &str) -> String {
 /// What the request and the image ask to be mounted. `new_name` gives names to anonymous volumes.
 pub(crate) fn plan(
     config: &ContainerConfig,
-    binds: &[String],
+    host: &HostConfig,
     volumes: &Path,
     mut new_name: impl FnMut() -> Result<String>,
 ) -> Result<Vec<Mount>> {
     let mut mounts: Vec<Mount> = Vec::new();
-    for text in binds {
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    let mut take = |destination: &str| {
+        let fault = || Error::Invalid(format!("Duplicate mount point: {destination}"));
+        let is_free = taken.insert(destination.to_owned());
+        is_free.then_some(()).ok_or_else(fault)
+    };
+    for text in host.binds.iter().flatten() {
         let bind = Bind::parse(text)?;
-        if mounts
-            .iter()
-            .any(|mount| mount.destination == bind.destination)
-        {
-            return Err(Error::Invalid(format!(
-                "Duplicate mount point: {}",
-                bind.destination
-            )));
-        }
+        take(&bind.destination)?;
         mounts.push(mount(&bind, volumes, &mut new_name)?);
+    }
+    for request in &host.mounts {
+        request.check()?;
+        take(&request.destination())?;
+        mounts.extend(requested(request, volumes, &mut new_name)?);
     }
     for destination in config.volumes.iter().flatten() {
         let bind = Bind::parse(destination)?;
-        if bind.source.is_some()
-            || mounts
-                .iter()
-                .any(|mount| mount.destination == bind.destination)
-        {
-            continue;
+        if bind.source.is_none() && take(&bind.destination).is_ok() {
+            mounts.push(mount(&bind, volumes, &mut new_name)?);
         }
-        mounts.push(mount(&bind, volumes, &mut new_name)?);
     }
     Ok(mounts)
+}
+
+/// The mount of a request; none when it is in memory.
+fn requested(
+    request: &MountRequest,
+    volumes: &Path,
+    new_name: &mut impl FnMut() -> Result<String>,
+) -> Result<Option<Mount>> {
+    let (name, source, propagation) = match request.kind {
+        MountKind::Tmpfs => return Ok(None),
+        MountKind::Bind => {
+            let propagation = request.propagation().unwrap_or("rprivate");
+            (String::new(), clean(&request.source), propagation)
+        }
+        MountKind::Volume => {
+            let name = match request.source.as_str() {
+                "" => new_name()?,
+                name => checked_name(name)?,
+            };
+            let data = data(volumes, &name).display().to_string();
+            (name, data, "")
+        }
+    };
+    let is_volume = request.kind == MountKind::Volume;
+    Ok(Some(Mount {
+        kind: request.kind.to_string(),
+        name,
+        source,
+        destination: request.destination(),
+        driver: if is_volume { "local" } else { "" }.to_owned(),
+        mode: String::new(),
+        read_write: !request.read_only,
+        propagation: propagation.to_owned(),
+        anonymous: is_volume && request.source.is_empty(),
+    }))
 }
 
 fn mount(
@@ -291,7 +327,7 @@ pub(crate) fn unused<'a>(
     volumes: &Path,
     mounts: impl Iterator<Item = &'a Mount>,
 ) -> Result<Vec<Volume>> {
-    let used: std::collections::BTreeSet<&str> = mounts.map(|mount| mount.name.as_str()).collect();
+    let used: BTreeSet<&str> = mounts.map(|mount| mount.name.as_str()).collect();
     let context = || format!("reading {}", volumes.display());
     let entries = match std::fs::read_dir(volumes) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

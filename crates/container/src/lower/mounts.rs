@@ -25,6 +25,10 @@ pub(super) fn apply(spec: &mut Spec, record: &Record, home: &Path) {
     for (destination, options) in &host.tmpfs {
         own.push(tmpfs(destination, options));
     }
+    for request in &host.mounts {
+        let memory = request.tmpfs();
+        own.extend(memory.map(|options| tmpfs(&request.destination(), &options)));
+    }
     own.extend(record.mounts.iter().map(planned));
     // A mount point must not be covered by a later mount on a folder above it.
     own.sort_by_key(|mount| mount.destination().components().count());

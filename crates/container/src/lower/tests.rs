@@ -188,10 +188,17 @@ fn the_process() {
 #[test]
 fn mounts_of_files_binds_and_tmpfs() {
     let spec = lower(|record| {
+        record.host_config.binds =
+            words("/h/a/b:/x/deep/er /h:/x:ro /etc/hosts:/etc/hosts /h/c:/dev/shm:rshared");
+        record.host_config.mounts = vec![crate::MountRequest {
+            kind: crate::MountKind::Tmpfs,
+            target: "/memory:here".to_owned(),
+            read_only: true,
+            ..crate::MountRequest::default()
+        }];
         record.mounts = crate::volumes::plan(
             &ContainerConfig::default(),
-            &words("/h/a/b:/x/deep/er /h:/x:ro /etc/hosts:/etc/hosts /h/c:/dev/shm:rshared")
-                .unwrap(),
+            &record.host_config,
             Path::new("/volumes"),
             || unreachable!("no anonymous volume"),
         )
@@ -207,6 +214,7 @@ fn mounts_of_files_binds_and_tmpfs() {
         Some(Path::new("/home-of-it/resolv.conf"))
     );
     assert_eq!(options(&spec, "/x"), "rbind,rprivate,ro");
+    assert_eq!(options(&spec, "/memory:here"), "noexec,nosuid,nodev,ro");
     assert_eq!(options(&spec, "/run"), "nosuid,nodev,size=1m,exec");
     let all: Vec<&Mount> = spec.mounts().iter().flatten().collect();
     let position = |destination: &str| {

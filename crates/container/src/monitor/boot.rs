@@ -182,6 +182,10 @@ struct Started {
 fn launch(arguments: &Arguments, home: &Home, record: &Record) -> Result<Started, Failure> {
     let snapshot = Snapshot::prepared(home.path(), arguments.lowers.clone());
     let identity = identity(&snapshot, record)?;
+    // What `--mount` names must be there; what `--volume` names is made.
+    for request in &record.host_config.mounts {
+        request.check()?;
+    }
     volumes::make_sources(&record.mounts)?;
     files::write(home, record)?;
     let devices = devices(record)?;

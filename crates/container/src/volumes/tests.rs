@@ -4,6 +4,13 @@ fn error(text: &str) -> String {
     Bind::parse(text).unwrap_err().to_string()
 }
 
+fn bound(binds: &[String]) -> HostConfig {
+    HostConfig {
+        binds: Some(binds.to_vec()),
+        ..HostConfig::default()
+    }
+}
+
 fn names() -> impl FnMut() -> Result<String> {
     let mut count = 0;
     move || {
@@ -52,7 +59,7 @@ fn binds_named_and_anonymous_volumes() {
         ..ContainerConfig::default()
     };
     let binds = ["/host:/bound".to_owned(), "vol:/v:ro".to_owned()];
-    let mounts = plan(&config, &binds, Path::new("/root/volumes"), names()).unwrap();
+    let mounts = plan(&config, &bound(&binds), Path::new("/root/volumes"), names()).unwrap();
     let short: Vec<_> = mounts
         .iter()
         .map(|m| {
@@ -83,12 +90,76 @@ fn binds_named_and_anonymous_volumes() {
 fn one_place_one_mount() {
     let binds = ["/a:/x".to_owned(), "/b:/x/".to_owned()];
     let config = ContainerConfig::default();
-    let error = plan(&config, &binds, Path::new("/v"), names()).unwrap_err();
+    let error = plan(&config, &bound(&binds), Path::new("/v"), names()).unwrap_err();
     assert_eq!(error.to_string(), "Duplicate mount point: /x");
-    let error = plan(&config, &["a/b:/x".to_owned()], Path::new("/v"), names()).unwrap_err();
+    let error = plan(
+        &config,
+        &bound(&["a/b:/x".to_owned()]),
+        Path::new("/v"),
+        names(),
+    )
+    .unwrap_err();
     assert!(
         error
             .to_string()
             .contains("includes invalid characters for a local volume name")
+    );
+}
+
+#[test]
+fn requests_keep_their_kind() {
+    let request = |kind, source: &str, target: &str, read_only| MountRequest {
+        kind,
+        source: source.to_owned(),
+        target: target.to_owned(),
+        read_only,
+        ..MountRequest::default()
+    };
+    let planned = |mounts: Vec<MountRequest>| {
+        let config = ContainerConfig {
+            volumes: Some(["/memory".to_owned()].into()),
+            ..ContainerConfig::default()
+        };
+        let host = HostConfig {
+            mounts,
+            ..bound(&["vol:/v".to_owned()])
+        };
+        plan(&config, &host, Path::new("/volumes"), names())
+    };
+    let mounts = planned(vec![
+        request(MountKind::Bind, "/", "/a:b", true),
+        request(MountKind::Volume, "data", "/c", true),
+        request(MountKind::Volume, "", "/d", false),
+        request(MountKind::Tmpfs, "", "/memory", false),
+    ]);
+    let shown: Vec<String> = mounts
+        .unwrap()
+        .iter()
+        .map(|m| {
+            format!(
+                "{} {} {} {} {}",
+                m.kind, m.source, m.destination, m.read_write, m.anonymous
+            )
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "volume /volumes/vol/_data /v true false",
+            "bind / /a:b false false",
+            "volume /volumes/data/_data /c false false",
+            "volume /volumes/anonymous1/_data /d true true",
+        ]
+    );
+    let refused = |request| planned(vec![request]).unwrap_err().to_string();
+    assert_eq!(
+        refused(request(MountKind::Volume, "/etc", "/a", false)),
+        "create /etc: \"/etc\" includes invalid characters for a local volume name, only \
+         \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use \
+         absolute path"
+    );
+    assert_eq!(
+        refused(request(MountKind::Tmpfs, "", "/v/", false)),
+        "Duplicate mount point: /v"
     );
 }

@@ -54,9 +54,9 @@ pub use disk_usage::{DetailedUsage, ImageUsage, VolumeUsage, detailed_disk_usage
 pub use export::{
     Annotation, AnnotationPlace, ArchiveInput, CacheMode, CacheSource, CacheTarget, Destination,
     ExportRequest, Exported, ImageForm, ImportedCache, LayerCompression, Output, Product,
-    build_metadata, export, export_cache, import_cache, inline_cache, known_records, open_archive,
-    parse_annotation, parse_cache_from, parse_cache_to, parse_output, parse_outputs, write_iidfile,
-    write_metadata,
+    build_metadata, csv_fields, export, export_cache, import_cache, inline_cache, known_records,
+    open_archive, parse_annotation, parse_cache_from, parse_cache_to, parse_output, parse_outputs,
+    write_iidfile, write_metadata,
 };
 pub use export_container::export_container;
 pub use filter::Filters;

@@ -1,114 +1,45 @@
-//! `--mount` of `run` and `create`: the long form of `--volume` and `--tmpfs`, which it becomes.
+//! `--mount` of `run` and `create`.
 
 use crate::args::{Flag, parse_bool, parse_bytes};
 use crate::env::Environment;
+use lapstrake_engine::container::{MountKind, MountRequest};
+use lapstrake_engine::ops::csv_fields;
 use std::path::Path;
 
 pub(super) const FLAG: Flag = Flag::list("mount", "Attach a filesystem mount to the container")
     .value_name("mount")
     .check(check);
 
-/// What a mount is in the short forms.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Short {
-    /// A value of `--volume`.
-    Volume(String),
-    /// A value of `--tmpfs`.
-    Tmpfs(String),
-}
-
+/// What is read of a value.
 #[derive(Debug, Default)]
 struct Mount {
-    kind: String,
-    source: String,
-    target: String,
-    read_only: bool,
-    propagation: String,
-    /// Options of a tmpfs, as `mount` takes them.
-    tmpfs: Vec<String>,
+    request: MountRequest,
     /// The kinds of mount that the options given are for.
-    of_kind: Vec<&'static str>,
+    of_kind: Vec<MountKind>,
 }
 
 fn check(value: &str) -> Result<(), String> {
     read(value).map(drop)
 }
 
-/// The short form; the source of a bind must exist.
-pub(super) fn short(value: &str) -> Result<Short, String> {
-    let mount = read(value)?;
-    let config = |text: String| {
-        Err(format!(
-            "Error response from daemon: invalid mount config for type \"{}\": {text}",
-            mount.kind
-        ))
-    };
-    let absolute = |path: &str| {
-        config(format!(
-            "invalid mount path: '{path}' mount path must be absolute"
-        ))
-    };
-    if !mount.target.starts_with('/') {
-        return absolute(&mount.target);
-    }
-    let mut options: Vec<&str> = Vec::new();
-    if mount.read_only {
-        options.push("ro");
-    }
-    if mount.kind == "tmpfs" {
-        options.extend(mount.tmpfs.iter().map(String::as_str));
-        let colon = if options.is_empty() { "" } else { ":" };
-        return Ok(Short::Tmpfs(format!(
-            "{}{colon}{}",
-            mount.target,
-            options.join(",")
-        )));
-    }
-    let mut source = mount.source.clone();
-    if mount.kind == "bind" {
-        if source.starts_with('.') {
-            source = Environment::absolute(Path::new(&source))
-                .display()
-                .to_string();
-        }
-        if !source.starts_with('/') {
-            return absolute(&source);
-        }
-        if !Path::new(&source).exists() {
-            return config(format!("bind source path does not exist: {source}"));
-        }
-        if !mount.propagation.is_empty() {
-            options.push(&mount.propagation);
-        }
-    }
-    if [&source, &mount.target]
-        .iter()
-        .any(|path| path.contains(':'))
-    {
-        return config(format!("a colon in a path is not supported: {value}"));
-    }
-    let mut parts = vec![source.as_str(), mount.target.as_str()];
-    parts.retain(|part| !part.is_empty());
-    let options = options.join(",");
-    if !options.is_empty() && parts.len() == 2 {
-        parts.push(&options);
-    }
-    Ok(Short::Volume(parts.join(":")))
+/// The mount; it must make sense, and the source of a bind must exist.
+pub(super) fn request(value: &str) -> Result<MountRequest, String> {
+    let request = read(value)?;
+    let refused = |error| format!("Error response from daemon: {error}");
+    request.check().map_err(refused)?;
+    Ok(request)
 }
 
 /// Reads `type=bind,source=/a,target=/b,readonly`, with the words that docker refuses others in.
-fn read(value: &str) -> Result<Mount, String> {
-    let mut mount = Mount {
-        kind: "volume".to_owned(),
-        ..Mount::default()
-    };
+fn read(value: &str) -> Result<MountRequest, String> {
+    let mut mount = Mount::default();
     if value.is_empty() {
         return Err("EOF".to_owned());
     }
-    for field in value.split(',') {
+    for field in &csv_fields(value)? {
         let (key, given) = match field.split_once('=') {
             Some((key, given)) => (key, Some(given)),
-            None => (field, None),
+            None => (field.as_str(), None),
         };
         let key = key.to_ascii_lowercase();
         let switch = matches!(
@@ -122,18 +53,19 @@ fn read(value: &str) -> Result<Mount, String> {
         };
         mount.set(&key, text, value)?;
     }
-    if mount.target.is_empty() {
+    let Mount { request, of_kind } = mount;
+    if request.target.is_empty() {
         return Err("target is required".to_owned());
     }
-    if mount.kind == "bind" && mount.source.is_empty() {
+    if request.kind == MountKind::Bind && request.source.is_empty() {
         return Err("source is required for mount type 'bind'".to_owned());
     }
-    match mount.of_kind.iter().find(|kind| **kind != mount.kind) {
+    match of_kind.iter().find(|kind| **kind != request.kind) {
         Some(kind) => Err(format!(
             "cannot mix '{kind}-*' options with mount type '{}'",
-            mount.kind
+            request.kind
         )),
-        None => Ok(mount),
+        None => Ok(request),
     }
 }
 
@@ -141,19 +73,17 @@ impl Mount {
     fn set(&mut self, key: &str, text: &str, whole: &str) -> Result<(), String> {
         let truth =
             || parse_bool(text).map_err(|_error| format!("invalid value for {key}: {text}"));
-        let text_of = || text.to_owned();
+        let request = &mut self.request;
         match key {
-            "type" => match text.to_ascii_lowercase().as_str() {
-                kind @ ("bind" | "volume" | "tmpfs") => kind.clone_into(&mut self.kind),
-                kind => return Err(format!("mounts of type '{kind}' are not supported")),
-            },
-            "source" | "src" => self.source = text_of(),
-            "target" | "dst" | "destination" => self.target = text_of(),
-            "readonly" | "ro" => self.read_only = truth()?,
+            "type" => request.kind = kind(text)?,
+            "source" | "src" => request.source = source(text),
+            "target" | "dst" | "destination" => text.clone_into(&mut request.target),
+            "readonly" | "ro" => request.read_only = truth()?,
             "consistency" => {}
             "bind-propagation" => {
-                self.propagation = text.to_ascii_lowercase();
-                self.of_kind.push("bind");
+                let options = request.bind_options.get_or_insert_default();
+                options.propagation = text.to_ascii_lowercase();
+                self.of_kind.push(MountKind::Bind);
             }
             "bind-nonrecursive" | "bind-recursive" | "volume-nocopy" | "volume-driver"
             | "volume-label" | "volume-opt" | "volume-subpath" => {
@@ -162,14 +92,14 @@ impl Mount {
             "tmpfs-size" => {
                 let bytes = parse_bytes(text)
                     .map_err(|_error| format!("invalid value for {key}: {text}"))?;
-                self.tmpfs.push(format!("size={bytes}"));
-                self.of_kind.push("tmpfs");
+                request.tmpfs_options.get_or_insert_default().size_bytes = bytes;
+                self.of_kind.push(MountKind::Tmpfs);
             }
             "tmpfs-mode" => {
                 let mode = u32::from_str_radix(text, 8)
                     .map_err(|_error| format!("invalid value for {key}: {text}"))?;
-                self.tmpfs.push(format!("mode={mode:o}"));
-                self.of_kind.push("tmpfs");
+                request.tmpfs_options.get_or_insert_default().mode = mode;
+                self.of_kind.push(MountKind::Tmpfs);
             }
             _ => return Err(format!("unexpected key '{key}' in '{whole}'")),
         }
@@ -177,26 +107,85 @@ impl Mount {
     }
 }
 
+fn kind(text: &str) -> Result<MountKind, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "bind" => Ok(MountKind::Bind),
+        "volume" => Ok(MountKind::Volume),
+        "tmpfs" => Ok(MountKind::Tmpfs),
+        kind => Err(format!("mounts of type '{kind}' are not supported")),
+    }
+}
+
+/// `.` and what begins with `./` is relative to the working directory.
+fn source(text: &str) -> String {
+    if text != "." && !text.starts_with("./") {
+        return text.to_owned();
+    }
+    let path = Environment::absolute(Path::new(text));
+    path.display().to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn long_forms_become_short_ones() {
+    #[expect(clippy::too_many_lines, reason = "a table")]
+    fn values_become_requests_or_are_refused() {
         let cases = [
-            ("type=bind,source=/etc,target=/a", "-v /etc:/a"),
-            ("type=bind,src=/etc,dst=/a,readonly", "-v /etc:/a:ro"),
-            ("type=bind,src=/etc,dst=/a,ro=false", "-v /etc:/a"),
+            (
+                "type=bind,source=/etc,target=/a",
+                r#"{"Type":"bind","Source":"/etc","Target":"/a"}"#,
+            ),
+            (
+                "type=bind,src=/etc,dst=/a,readonly",
+                r#"{"Type":"bind","Source":"/etc","Target":"/a","ReadOnly":true}"#,
+            ),
+            (
+                "type=bind,src=/etc,dst=/a,ro=false",
+                r#"{"Type":"bind","Source":"/etc","Target":"/a"}"#,
+            ),
             (
                 "type=bind,src=/,dst=/a,ro,bind-propagation=rslave",
-                "-v /:/a:ro,rslave",
+                r#"{"Type":"bind","Source":"/","Target":"/a","ReadOnly":true,"BindOptions":{"Propagation":"rslave"}}"#,
             ),
-            ("source=data,target=/a", "-v data:/a"),
-            ("type=volume,target=/a", "-v /a"),
-            ("type=tmpfs,target=/a", "--tmpfs /a"),
+            (
+                "source=data,target=/a,readonly",
+                r#"{"Type":"volume","Source":"data","Target":"/a","ReadOnly":true}"#,
+            ),
+            (
+                "type=volume,source=/etc,target=/a",
+                r#"{"Type":"volume","Source":"/etc","Target":"/a"}"#,
+            ),
+            (
+                "type=bind,\"source=/\",\"target=/a,b\"",
+                r#"{"Type":"bind","Source":"/","Target":"/a,b"}"#,
+            ),
+            (
+                "type=bind,so\"urce=/a",
+                "parse error on line 1, column 13: bare \" in non-quoted-field",
+            ),
+            (
+                "type=volume,target=/a,readonly",
+                "Error response from daemon: invalid mount config for type \"volume\": must not set \
+                 ReadOnly mode when using anonymous volumes",
+            ),
+            (
+                "type=bind,source=/,target=/a,bind-propagation=ro",
+                "Error response from daemon: invalid mount config for type \"bind\": invalid \
+                 propagation mode: ro",
+            ),
+            (
+                "type=volume,target=/a",
+                r#"{"Type":"volume","Target":"/a"}"#,
+            ),
+            (
+                "type=tmpfs,target=/a:b",
+                r#"{"Type":"tmpfs","Target":"/a:b"}"#,
+            ),
             (
                 "TYPE=TMPFS,target=/a,tmpfs-size=1m,tmpfs-mode=1770",
-                "--tmpfs /a:size=1048576,mode=1770",
+                r#"{"Type":"tmpfs","Target":"/a","TmpfsOptions":{"SizeBytes":1048576,"Mode":1016}}"#,
             ),
             ("", "EOF"),
             ("type=bind", "target is required"),
@@ -234,9 +223,8 @@ mod tests {
             ),
         ];
         for (value, expected) in cases {
-            let shown = match short(value) {
-                Ok(Short::Volume(spec)) => format!("-v {spec}"),
-                Ok(Short::Tmpfs(spec)) => format!("--tmpfs {spec}"),
+            let shown = match request(value) {
+                Ok(request) => serde_json::to_string(&request).unwrap(),
                 Err(error) => error,
             };
             assert_eq!(shown, expected, "{value}");

@@ -26,20 +26,17 @@ pub(super) fn request(invocation: &Invocation<'_>) -> Result<CreateRequest, Stri
         ),
         None => None,
     };
-    let (mut specs, mut memory) = (matches.list("volume"), matches.list("tmpfs"));
-    for mount in matches.list("mount") {
-        match run_mount::short(&mount)? {
-            run_mount::Short::Volume(spec) => specs.push(spec),
-            run_mount::Short::Tmpfs(spec) => memory.push(spec),
-        }
-    }
-    let (binds, volumes) = volumes(&specs)?;
+    let mounts = matches.list("mount");
+    let mounts = mounts.iter().map(|mount| run_mount::request(mount));
+    let mounts = mounts.collect::<Result<Vec<_>, String>>()?;
+    let (binds, volumes) = volumes(&matches.list("volume"))?;
     let mut config = config(matches)?;
     if !volumes.is_empty() {
         config.volumes = Some(volumes.into_iter().collect());
     }
     let mut host = host(matches)?;
-    host.tmpfs = tmpfs(&memory);
+    host.tmpfs = tmpfs(&matches.list("tmpfs"));
+    host.mounts = mounts;
     host.binds = (!binds.is_empty()).then_some(binds);
     Ok(CreateRequest {
         image: matches.required(0).to_owned(),

@@ -25,7 +25,9 @@ pub use cache::{
 pub use metadata::{build_metadata, write_iidfile, write_metadata};
 pub use open::{ArchiveInput, open_archive};
 pub(in crate::ops) use open::{PAGE_BYTES, told_of_page};
-pub use output::{Destination, ImageForm, LayerCompression, Output, parse_output, parse_outputs};
+pub use output::{
+    Destination, ImageForm, LayerCompression, Output, csv_fields, parse_output, parse_outputs,
+};
 
 pub(super) use tree::merged_tar;
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 mod csv;
 
-pub(crate) use csv::fields;
+pub use csv::csv_fields;
 
 /// Where something is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -240,7 +240,7 @@ pub(super) fn refuse(text: impl Into<String>) -> Error {
 
 /// Reads one value of `-o`.
 pub fn parse_output(value: &str) -> Result<Output, Error> {
-    let fields = fields(value).map_err(refuse)?;
+    let fields = csv_fields(value).map_err(refuse)?;
     if let [only] = fields.as_slice()
         && only == value
         && !value.starts_with("type=")

@@ -153,11 +153,11 @@ fn nonsense_is_refused_in_dockers_words() {
         ),
         (
             "type=local,dest=a\"b",
-            "parse error: bare \" in non-quoted field \"dest=a\\\"b\"",
+            "parse error on line 1, column 18: bare \" in non-quoted-field",
         ),
         (
             "\"type=local",
-            "parse error: extraneous or missing \" in quoted-field",
+            "parse error on line 1, column 12: extraneous or missing \" in quoted-field",
         ),
     ];
     for (value, words) in rows {
