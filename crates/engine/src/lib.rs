@@ -36,11 +36,15 @@ use std::sync::{Arc, OnceLock};
 /// The wall clock as an argument, so that tests can pin it.
 pub type Clock = fn() -> jiff::Timestamp;
 
+/// The zone of the machine, as an argument too: dates without a zone are in it.
+pub type Zone = fn() -> jiff::tz::TimeZone;
+
 /// A store opened with resolved settings: what every operation works on.
 #[derive(Debug, Clone)]
 pub struct Engine {
     settings: Settings,
     clock: Clock,
+    zone: Zone,
     /// Where to look for those who are trusted; none: images need no signatures.
     trust: Option<TrustFiles>,
     /// What signs pushed images under content trust.
@@ -55,10 +59,17 @@ impl Engine {
         Self {
             settings,
             clock,
+            zone: || jiff::tz::TimeZone::UTC,
             trust: None,
             signer: None,
             store: Arc::default(),
         }
+    }
+
+    /// The same engine in a zone; it is in UTC otherwise.
+    pub fn with_zone(mut self, zone: Zone) -> Self {
+        self.zone = zone;
+        self
     }
 
     /// The same engine with content trust on: operations that take images from registries, or make
@@ -92,6 +103,11 @@ impl Engine {
     /// The present moment.
     pub fn now(&self) -> jiff::Timestamp {
         (self.clock)()
+    }
+
+    /// The zone's present distance from UTC.
+    pub(crate) fn offset(&self) -> jiff::tz::Offset {
+        (self.zone)().to_offset(self.now())
     }
 
     /// The image store.

@@ -415,7 +415,7 @@ impl Cli<'_> {
             Err(error) => return Err(error.into()),
         };
         settings.trace = global::trace(&settings);
-        let engine = Engine::open(settings, now);
+        let engine = Engine::open(settings, now).with_zone(jiff::tz::TimeZone::system);
         let engine = with_trust(engine, command, &matches, self.env);
         let invocation = Invocation {
             program: self.program,

@@ -187,7 +187,7 @@ impl Window {
         };
         let mut before = created("before")?;
         for value in filters.values("until") {
-            before.push(moment(engine.now(), value)?);
+            before.push(moment(engine, value)?);
         }
         // All of them hold: the narrowest window is what remains.
         Ok(Self {

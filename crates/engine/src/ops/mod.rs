@@ -70,6 +70,7 @@ pub use inspect_container::{InspectedContainer, inspect_container};
 pub use inspect_volume::{InspectedVolume, inspect_volume};
 pub use load::{LoadRequest, load};
 pub use login::{LoginRequest, LoginResult, login, logout};
+pub use moment::moment;
 pub use prune::{
     PruneImagesRequest, PruneRequest, PruneSystemRequest, Pruned, PrunedSystem, prune_containers,
     prune_images, prune_system, prune_volumes,

@@ -1,14 +1,19 @@
-//! A moment as docker's `until` filter takes it: a Go duration back from now, a date in Go's layouts, or
+//! A moment as docker's filters and `logs --since` take it: a Go duration back from now, a date in Go's layouts, or
 //! seconds; wrong ones get Go's words.
 
 use super::filter::invalid;
+use crate::Engine;
 use crate::error::Error;
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
-/// Reads a moment. Dates without a zone are in UTC.
-pub(crate) fn moment(now: Timestamp, text: &str) -> Result<Timestamp, Error> {
+/// Reads a moment. Dates without a zone are in the engine's, as far from UTC as it is now.
+pub fn moment(engine: &Engine, text: &str) -> Result<Timestamp, Error> {
+    read(engine.now(), engine.offset(), text)
+}
+
+fn read(now: Timestamp, offset: Offset, text: &str) -> Result<Timestamp, Error> {
     let bad = || {
         invalid(format!(
             "failed to parse value as time or duration: {text:?}"
@@ -19,7 +24,7 @@ pub(crate) fn moment(now: Timestamp, text: &str) -> Result<Timestamp, Error> {
     {
         return now.checked_sub(back).map_err(|_error| bad());
     }
-    match parse(layout(text), text) {
+    match parse(layout(text), text, offset) {
         Ok(moment) => Ok(moment),
         Err(words) if text.contains('-') => Err(invalid(words)),
         Err(_) => seconds(text).ok_or_else(bad),
@@ -119,8 +124,11 @@ struct Parts {
 }
 
 /// Go's `time.Parse` for these layouts.
-fn parse(layout: &str, text: &str) -> Result<Timestamp, String> {
-    let mut parts = Parts::default();
+fn parse(layout: &str, text: &str, offset: Offset) -> Result<Timestamp, String> {
+    let mut parts = Parts {
+        offset_seconds: offset.seconds(),
+        ..Parts::default()
+    };
     let (mut pattern, mut rest) = (layout, text);
     while !pattern.is_empty() {
         let element = ELEMENTS
@@ -202,6 +210,7 @@ impl Parts {
     /// `Z`, or hours and minutes with a sign.
     fn take_zone<'a>(&mut self, text: &'a str) -> Result<&'a str, Wrong> {
         if let Some(rest) = text.strip_prefix('Z') {
+            self.offset_seconds = 0;
             return Ok(rest);
         }
         let (zone, rest) = text.split_at_checked(6).ok_or(Wrong::Form)?;
@@ -255,7 +264,32 @@ mod tests {
             ("1767225600.5", "2026-01-01T00:00:00.5Z"),
             ("0", "1970-01-01T00:00:00Z"),
         ] {
-            assert_eq!(moment(now, text).unwrap().to_string(), expected, "{text}");
+            assert_eq!(
+                read(now, Offset::UTC, text).unwrap().to_string(),
+                expected,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_date_without_a_zone_is_in_the_local_one() {
+        let now: Timestamp = "2026-01-02T00:00:00Z".parse().unwrap();
+        let west = Offset::from_seconds(-(3 * 3600 + 1800)).unwrap();
+        for (text, expected) in [
+            ("2026-01-01", "2026-01-01T03:30:00Z"),
+            ("2026-01-01T10:30", "2026-01-01T14:00:00Z"),
+            ("2026-01-01T10:00:00.25", "2026-01-01T13:30:00.25Z"),
+            // No summer time that was: as far as it is now.
+            ("2025-07-01T10:00:00", "2025-07-01T13:30:00Z"),
+            ("2026-01-01Z", "2026-01-01T00:00:00Z"),
+            ("2026-01-01T10:00:00Z", "2026-01-01T10:00:00Z"),
+            ("2026-01-01T10:00:00+02:00", "2026-01-01T08:00:00Z"),
+            ("1767225600", "2026-01-01T00:00:00Z"),
+            ("24h", "2026-01-01T00:00:00Z"),
+        ] {
+            let found = read(now, west, text).unwrap();
+            assert_eq!(found.to_string(), expected, "{text}");
         }
     }
 
@@ -286,7 +320,7 @@ mod tests {
                 "parsing time \"2020-01-01x\": extra text: \"x\"",
             ),
         ] {
-            let error = moment(Timestamp::UNIX_EPOCH, text).unwrap_err();
+            let error = read(Timestamp::UNIX_EPOCH, Offset::UTC, text).unwrap_err();
             assert_eq!(error.message(), words, "{text}");
         }
     }

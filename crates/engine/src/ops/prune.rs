@@ -196,7 +196,7 @@ impl<'a> Choice<'a> {
         filters.allow(names)?;
         let until = match filters.values("until") {
             [] => None,
-            [one] => Some(moment(engine.now(), one)?),
+            [one] => Some(moment(engine, one)?),
             _ => {
                 let text = "more than one until filter specified";
                 return Err(Error::new(ErrorKind::InvalidArgument, text));
