@@ -185,6 +185,7 @@ fn an_image_that_was_made_here_is_compressed_once_and_pulled_back_with_its_id() 
     let push = PushRequest {
         reference: name.familiar(),
         all_tags: false,
+        platform: None,
     };
     let digests: Vec<Event> = (0..2)
         .map(|_| {
@@ -285,6 +286,7 @@ fn what_the_client_refuses_never_reaches_a_registry() {
         let request = PushRequest {
             reference: reference.to_owned(),
             all_tags,
+            platform: None,
         };
         let error = block_on(ops::push(&engine, &request, &Ignore)).unwrap_err();
         assert!(error.message().starts_with(text), "{error}");
@@ -293,6 +295,7 @@ fn what_the_client_refuses_never_reaches_a_registry() {
     let request = PushRequest {
         reference: "not/here".to_owned(),
         all_tags: false,
+        platform: None,
     };
     let error = block_on(ops::push(&engine, &request, &Ignore)).unwrap_err();
     assert_eq!(
@@ -326,7 +329,11 @@ fn a_container_that_cannot_be_read_breaks_no_listing() {
     let images = ops::images(&engine, &request).unwrap();
     assert_eq!((images[0].id.clone(), images[0].containers), (id, 0));
     let usage = ops::disk_usage(&engine).unwrap();
-    let rows: Vec<(usize, usize)> = usage.rows.iter().map(|row| (row.total, row.active)).collect();
+    let rows: Vec<(usize, usize)> = usage
+        .rows
+        .iter()
+        .map(|row| (row.total, row.active))
+        .collect();
     // It is not known what it mounts.
     assert_eq!(rows, [(1, 0), (0, 0), (1, 1), (0, 0)]);
     let prune = ops::PruneImagesRequest {

@@ -6,10 +6,11 @@
 
 use crate::error::{Error, ErrorKind, Origin};
 use crate::event::{Event, EventSink, HeldLayers};
+use crate::ops::require_platform;
 use crate::trust::sign;
 use crate::{Engine, lookup, transfer};
 use lapstrake_image::{CopyOptions, LayerState};
-use lapstrake_spec::{Descriptor, Digest, Manifest, Reference};
+use lapstrake_spec::{Descriptor, Digest, Manifest, Platform, Reference};
 use lapstrake_store::{Entry, Lease, Store, Unpack};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub struct PushRequest {
     pub reference: String,
     /// Every tag of the repository.
     pub all_tags: bool,
+    /// Only images that were made for this platform.
+    pub platform: Option<Platform>,
 }
 
 /// Pushes one tag, or all tags of a repository; the result is the name as `-q` prints it.
@@ -32,6 +35,7 @@ pub async fn push(
 ) -> Result<Reference, Error> {
     let reference = checked(request)?;
     refuse_unsigned(engine, &reference)?;
+    check_platforms(engine, request, &reference)?;
     if !request.all_tags && reference.is_name_only() {
         events.event(Event::DefaultTag {
             tag: "latest".to_owned(),
@@ -80,6 +84,26 @@ fn refuse_unsigned(engine: &Engine, name: &Reference) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Unsupported, text)
         .with_origin(Origin::Client)
         .with_hint(hint))
+}
+
+/// Refuses images of another platform than the one that was asked for, before any is pushed.
+fn check_platforms(
+    engine: &Engine,
+    request: &PushRequest,
+    reference: &Reference,
+) -> Result<(), Error> {
+    let Some(wanted) = &request.platform else {
+        return Ok(());
+    };
+    if !request.all_tags {
+        return require_platform(engine, &request.reference, wanted);
+    }
+    let images = engine.store()?.images()?;
+    let names = images.entries().iter();
+    names
+        .filter_map(|entry| entry.name.as_ref())
+        .filter(|name| name.same_repository(reference))
+        .try_for_each(|name| require_platform(engine, &name.familiar(), wanted))
 }
 
 fn checked(request: &PushRequest) -> Result<Reference, Error> {

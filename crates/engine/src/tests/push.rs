@@ -27,6 +27,7 @@ fn push(engine: &Engine, reference: &str, all_tags: bool) -> Vec<Digest> {
     let request = PushRequest {
         reference: reference.to_owned(),
         all_tags,
+        platform: None,
     };
     let told = Told::default();
     block_on(ops::push(engine, &request, &told)).unwrap();
@@ -91,4 +92,39 @@ fn an_image_whose_layers_are_gone_gets_no_name() {
     let store = engine.store().unwrap();
     record(&engine, new, &store.lease().unwrap()).unwrap_err();
     assert!(store.images().unwrap().entries().is_empty());
+}
+
+#[test]
+fn every_name_that_is_pushed_must_be_of_the_platform_that_is_wanted() {
+    let directory = Directory::new();
+    let engine = engine(&directory);
+    let registry = TestRegistry::start();
+    let one = registry.reference("made/here:1");
+    import(&engine, &one);
+    // No tag `latest`, which a bare name would stand for.
+    for (platform, all_tags, typed, is_good) in [
+        ("linux/amd64", true, one.familiar_name(), true),
+        ("linux/arm64", true, one.familiar_name(), false),
+        ("linux/amd64", false, one.familiar(), true),
+        ("linux/arm64", false, one.familiar(), false),
+    ] {
+        let request = PushRequest {
+            reference: typed,
+            all_tags,
+            platform: Some(Platform::parse(platform).unwrap()),
+        };
+        let told = Told::default();
+        match block_on(ops::push(&engine, &request, &told)) {
+            Ok(_) => assert!(is_good, "{platform} {all_tags}"),
+            Err(error) => {
+                let text = format!(
+                    "image with reference {} was found but its platform (linux/amd64) does not match the \
+                     specified platform ({platform})",
+                    one.familiar()
+                );
+                assert_eq!((error.message(), is_good), (text.as_str(), false));
+                assert!(told.0.into_inner().unwrap().is_empty());
+            }
+        }
+    }
 }

@@ -537,6 +537,7 @@ fn nothing_is_pushed_that_would_not_be_signed() {
     let request = PushRequest {
         reference: "app:1".to_owned(),
         all_tags: false,
+        platform: None,
     };
     let pushed = block_on(ops::push(&place.engine(), &request, &Told::default()));
     let error = pushed.unwrap_err();

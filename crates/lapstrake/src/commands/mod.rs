@@ -350,18 +350,6 @@ pub(crate) fn platform(matches: &Matches) -> Result<Option<Platform>, Failure> {
         .map_err(|error| Failure::new(error.to_string()))
 }
 
-/// Refuses an image of the store that is not for the platform given; images here are for one.
-pub(crate) fn check_platform(invocation: &Invocation<'_>, image: &str) -> Result<(), Failure> {
-    match platform(invocation.matches)? {
-        Some(wanted) => Ok(lapstrake_engine::ops::require_platform(
-            invocation.engine,
-            image,
-            &wanted,
-        )?),
-        None => Ok(()),
-    }
-}
-
 /// The engine, with content trust on for a command that knows `--disable-content-trust`, unless that
 /// flag or the environment says otherwise.
 pub(crate) fn with_trust(

@@ -1,6 +1,6 @@
 //! `push`: an image to a registry.
 
-use super::{Cmd, block_on, check_platform, sign, trust_flag};
+use super::{Cmd, block_on, platform, sign, trust_flag};
 use crate::args::{Arity, Flag};
 use crate::cli::{Invocation, now};
 use crate::failure::Failure;
@@ -35,8 +35,8 @@ fn run(invocation: &Invocation<'_>) -> Result<u8, Failure> {
     let request = PushRequest {
         reference: matches.required(0).to_owned(),
         all_tags: matches.is("all-tags"),
+        platform: platform(matches)?,
     };
-    check_platform(invocation, matches.required(0))?;
     let quiet = matches.is("quiet");
     let progress = Progress::new(invocation.output, Stream::Out, quiet, now);
     let signing = if invocation.engine.has_content_trust() {

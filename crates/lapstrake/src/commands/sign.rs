@@ -99,6 +99,7 @@ fn sign(invocation: &Invocation<'_>) -> Result<u8, Failure> {
         let request = PushRequest {
             reference: name.to_owned(),
             all_tags: false,
+            platform: None,
         };
         let progress = Progress::new(output, Stream::Out, false, now);
         block_on(ops::push(&engine, &request, &progress))?;
