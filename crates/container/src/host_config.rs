@@ -76,7 +76,7 @@ pub struct HostConfig {
     /// Kernel parameters of the container's namespaces.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctls: BTreeMap<String, String>,
-    /// The OCI runtime by name or path; empty, or `lapstrake`, for the built-in one.
+    /// The path of the OCI runtime; empty, or `lapstrake`, or one of docker's names for its own, for the built-in one.
     pub runtime: String,
     /// Unused on Linux.
     pub isolation: String,

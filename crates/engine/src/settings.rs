@@ -48,10 +48,14 @@ pub struct Settings {
     pub proxy: Proxy,
     /// The platform that pulls and runs ask for when no flag says otherwise.
     pub default_platform: Option<lapstrake_spec::Platform>,
-    /// The OCI runtime used when no flag says otherwise; `None` is the built-in one.
+    /// The name of the OCI runtime used when no flag says otherwise; `None` is the built-in one.
     pub runtime: Option<String>,
+    /// The programs of OCI runtimes by their names. An empty path is the built-in one.
+    pub runtimes: BTreeMap<String, String>,
     /// The daemon.json that was read, if any.
     pub config_file: Option<PathBuf>,
+    /// Those that this user may not read: as good as not there.
+    pub unreadable_files: Vec<PathBuf>,
     /// The keys of that file that are accepted and do nothing.
     pub unused_keys: Vec<String>,
     /// Whether debug messages are wanted.
@@ -88,7 +92,7 @@ impl Source {
 }
 
 /// Proxy settings as the environment gives them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Proxy {
     /// For `http` addresses.
     pub http: Option<String>,
@@ -143,8 +147,8 @@ const MAX_DOWNLOAD_ATTEMPTS: u32 = 5;
 impl Settings {
     /// Resolves the inputs and the configuration file into values.
     pub fn resolve(inputs: Inputs) -> Result<Self, Error> {
-        let (config_file, reading) = read_file(&inputs.config_files)?;
-        let file = reading.file;
+        let found = read_file(&candidates(&inputs), inputs.is_root, read_whole)?;
+        let (config_file, file) = (found.path, found.reading.file);
         let lists = merge_lists(&inputs, &file, config_file.as_deref())?;
         let default_platform = inputs
             .default_platform
@@ -161,6 +165,7 @@ impl Settings {
         let runtime = file
             .default_runtime
             .filter(|name| name != "lapstrake" && name != "io.containerd.runc.v2");
+        let unused = found.reading.unused.into_iter();
         let count = |wanted: Option<usize>, usual| wanted.unwrap_or(usual);
         Ok(Self {
             root: root(&inputs, file.data_root, &home),
@@ -184,8 +189,10 @@ impl Settings {
             proxy: file.proxy.or(inputs.proxy),
             default_platform,
             runtime,
+            runtimes: file.runtimes,
             config_file,
-            unused_keys: reading.unused.into_iter().map(|key| key.key).collect(),
+            unreadable_files: found.unreadable,
+            unused_keys: unused.map(|key| key.key).collect(),
             debug: inputs.debug.unwrap_or(file.debug.unwrap_or(false)),
             trace: Trace::default(),
             sources,
@@ -195,6 +202,29 @@ impl Settings {
     /// Where a value comes from, by its key in daemon.json.
     pub fn source(&self, key: &str) -> Source {
         self.sources.get(key).copied().unwrap_or(Source::Default)
+    }
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy")
+            .field("http", &self.http.as_deref().map(masked))
+            .field("https", &self.https.as_deref().map(masked))
+            .field("no_proxy", &self.no_proxy)
+            .finish()
+    }
+}
+
+/// An address with user and password hidden, as docker shows proxies.
+pub(crate) fn masked(address: &str) -> String {
+    let (scheme, rest) = match address.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), address),
+    };
+    // A password may have a slash in it that nobody has escaped.
+    match rest.rsplit_once('@') {
+        Some((_secret, host)) => format!("{scheme}xxxxx:xxxxx@{host}"),
+        None => address.to_owned(),
     }
 }
 
@@ -368,7 +398,7 @@ pub fn check_file(path: &Path) -> Result<(Vec<Problem>, Vec<Unused>), io::Error>
 }
 
 /// Where daemon.json is looked for.
-pub fn candidates(inputs: &Inputs) -> Vec<PathBuf> {
+fn candidates(inputs: &Inputs) -> Vec<PathBuf> {
     if inputs.config_files.is_empty() {
         CONFIG_FILES.iter().map(PathBuf::from).collect()
     } else {
@@ -388,13 +418,26 @@ fn read_whole(path: &Path) -> Result<Vec<u8>, io::Error> {
     Ok(text)
 }
 
-fn read_file(candidates: &[PathBuf]) -> Result<(Option<PathBuf>, Reading), Error> {
-    let usual: Vec<PathBuf> = CONFIG_FILES.iter().map(PathBuf::from).collect();
-    let candidates = if candidates.is_empty() {
-        &usual
-    } else {
-        candidates
-    };
+/// What the search for daemon.json has found.
+#[derive(Default)]
+struct Found {
+    path: Option<PathBuf>,
+    reading: Reading,
+    unreadable: Vec<PathBuf>,
+}
+
+/// Whether a file that cannot be read is as good as not there: it was written for root, and is of no concern to
+/// another user. For root it is a fault.
+pub(crate) fn is_passed_over(error: &io::Error, is_root: bool) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied && !is_root
+}
+
+fn read_file(
+    candidates: &[PathBuf],
+    is_root: bool,
+    read: impl Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Found, Error> {
+    let mut found = Found::default();
     for path in candidates {
         let shown = path.display();
         let refused = |reason: String| {
@@ -402,20 +445,28 @@ fn read_file(candidates: &[PathBuf]) -> Result<(Option<PathBuf>, Reading), Error
                 "unable to configure the Docker daemon with file {shown}: {reason}"
             ))
         };
-        let text = match read_whole(path) {
+        let text = match read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) if is_passed_over(&error, is_root) => {
+                found.unreadable.push(path.clone());
+                continue;
+            }
             Err(error) => return Err(refused(format!("open {shown}: {error}"))),
         };
         let reading = file::read(&text);
         return match reading.refusal() {
-            None => Ok((Some(path.clone()), reading)),
+            None => Ok(Found {
+                path: Some(path.clone()),
+                reading,
+                ..found
+            }),
             Some(reason) => Err(refused(reason).with_hint(format!(
                 "`lap config check` says where; correct `{shown}`, or remove it"
             ))),
         };
     }
-    Ok((None, Reading::default()))
+    Ok(found)
 }
 
 fn client_error(message: String) -> Error {

@@ -21,8 +21,8 @@
 //! `run -e NAME`, `--env-file`, `build --build-arg NAME` and `build --secret` also take any variable's value
 //! from here.
 
-use lapstrake_engine::TrustFiles;
 use lapstrake_engine::settings::{Inputs, Proxy};
+use lapstrake_engine::{Secret, TrustFiles};
 use std::path::{Path, PathBuf};
 
 /// The environment's values.
@@ -37,7 +37,7 @@ pub(crate) struct Environment {
     default_platform: Option<String>,
     content_trust: bool,
     policy: Option<PathBuf>,
-    passphrase: Option<String>,
+    passphrase: Option<Secret>,
     buildkit: Option<String>,
     build_progress: Option<String>,
     has_colours: bool,
@@ -69,7 +69,7 @@ impl Environment {
                 .filter(|value| !value.is_empty())
                 .is_some_and(|value| crate::args::parse_bool(&value).unwrap_or(true)),
             policy: path("LAPSTRAKE_POLICY"),
-            passphrase: variable("DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE"),
+            passphrase: variable("DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE").map(Secret::from),
             buildkit: variable("DOCKER_BUILDKIT"),
             build_progress: variable("BUILDKIT_PROGRESS"),
             has_colours: variable("NO_COLOR").is_none_or(|value| value.is_empty()),
@@ -120,8 +120,8 @@ impl Environment {
     }
 
     /// What opens private keys.
-    pub(crate) fn passphrase(&self) -> Option<&str> {
-        self.passphrase.as_deref()
+    pub(crate) fn passphrase(&self) -> Option<&Secret> {
+        self.passphrase.as_ref()
     }
 
     /// `DOCKER_BUILDKIT`.
@@ -208,4 +208,23 @@ fn variable(name: &str) -> Option<String> {
     )]
     let value = std::env::var_os(name)?;
     value.into_string().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_shows_no_secret() {
+        let environment = Environment {
+            passphrase: Some(Secret::from("hush".to_owned())),
+            proxy: Proxy {
+                http: Some("http://u:hush@p:1".to_owned()),
+                ..Proxy::default()
+            },
+            ..Environment::default()
+        };
+        let text = format!("{environment:?} {:?}", environment.inputs());
+        assert!(!text.contains("hush") && text.contains("p:1"), "{text}");
+    }
 }

@@ -268,7 +268,7 @@ pub(super) fn bundle(home: &Home) -> PathBuf {
 /// The OCI runtime program that the container asks for; `None` is the built-in runtime.
 fn runtime_program(record: &Record) -> Option<PathBuf> {
     match record.host_config.runtime.as_str() {
-        "" | "lapstrake" | "lap" => None,
+        "" | "lapstrake" | "lap" | "runc" | "io.containerd.runc.v2" => None,
         name => Some(PathBuf::from(name)),
     }
 }

@@ -72,6 +72,13 @@ fn everything(engine: &Engine) -> Vec<CheckedFile> {
         if !Path::new(path).exists() {
             continue;
         }
+        let is_root = rustix::process::geteuid().is_root();
+        if fs::File::open(path).is_err_and(|error| settings::is_passed_over(&error, is_root)) {
+            let mut passed_over = CheckedFile::new(Path::new(path));
+            passed_over.note(0, "", "not read, because this user may not".to_owned());
+            files.push(passed_over);
+            continue;
+        }
         let mut checked = daemon(Path::new(path));
         if let Some(first) = in_force {
             checked.note(0, "", format!("not read, because {first} is there"));

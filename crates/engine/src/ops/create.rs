@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Origin};
 use crate::event::{Event, EventSink};
 use crate::ops::pull::{PullRequest, pull};
+use crate::ops::runtime;
 use crate::trust::local;
 use crate::{Engine, lookup};
 use lapstrake_container::{CreateSpec, HostConfig, LayerRef, Prepared, Record};
@@ -80,9 +81,7 @@ pub fn create(
         return Err(gone());
     }
     let mut host = request.host.clone();
-    if host.runtime.is_empty() {
-        host.runtime = engine.settings().runtime.clone().unwrap_or_default();
-    }
+    host.runtime = runtime::program(engine.settings(), &host.runtime)?;
     let warnings = platform_warning(engine, request, &platform);
     let spec = CreateSpec {
         id: prepared.map(|prepared| prepared.id().clone()),

@@ -2,7 +2,7 @@
 
 use crate::Engine;
 use crate::error::Error;
-use crate::settings::{Settings, Source};
+use crate::settings::{Settings, Source, masked};
 use lapstrake_container::Status;
 use lapstrake_runtime::Hierarchy;
 use serde::Serialize;
@@ -130,6 +130,8 @@ pub struct Info {
     pub warnings: Option<Vec<String>>,
     /// The configuration file that was read.
     pub config_file: Option<String>,
+    /// Configuration files that this user may not read.
+    pub unreadable_config_files: Vec<String>,
     /// The keys of it that do nothing.
     pub unused_config_keys: Vec<String>,
     /// What is in force, and where it comes from.
@@ -270,6 +272,8 @@ pub fn info(engine: &Engine) -> Result<Info, Error> {
     info.default_runtime = String::from(runtime(settings));
     let file = settings.config_file.as_ref();
     info.config_file = file.map(|path| path.display().to_string());
+    let unreadable = settings.unreadable_files.iter();
+    info.unreadable_config_files = unreadable.map(|path| path.display().to_string()).collect();
     info.unused_config_keys.clone_from(&settings.unused_keys);
     info.settings = in_force(settings, &info);
     Ok(info)
@@ -282,11 +286,10 @@ fn machine(engine: &Engine) -> Info {
     let release = text("/etc/os-release");
     let hierarchy = lapstrake_runtime::hierarchy();
     let has = |controller: &str| has_controller(hierarchy, controller);
-    let runtimes = ["lapstrake", "runc"].map(|name| {
-        let path = if name == "lapstrake" { "" } else { name };
-        let path = path.to_owned();
-        (name.to_owned(), Runtime { path })
-    });
+    let built_in = ["lapstrake", "runc"].map(|name| (name.to_owned(), Runtime::default()));
+    let named = engine.settings().runtimes.iter();
+    let named = named.map(|(name, path)| (name.clone(), Runtime { path: path.clone() }));
+    let runtimes = built_in.into_iter().chain(named);
     Info {
         driver: "overlay2".to_owned(),
         plugins: Plugins {
@@ -326,7 +329,7 @@ fn machine(engine: &Engine) -> Info {
         mem_total: mem_total(&text("/proc/meminfo")),
         name: uname.nodename().to_string_lossy().into_owned(),
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
-        runtimes: runtimes.into_iter().collect(),
+        runtimes: runtimes.collect(),
         swarm: Swarm {
             local_node_state: "inactive".to_owned(),
             ..Swarm::default()
@@ -414,19 +417,6 @@ fn in_force(settings: &Settings, info: &Info) -> Vec<Setting> {
             source: settings.source(key).name(),
         })
         .collect()
-}
-
-/// An address with user and password hidden, as docker shows proxies.
-fn masked(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else {
-        return address.to_owned();
-    };
-    let end = rest.find('/').unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    match authority.rsplit_once('@') {
-        Some((_secret, host)) => format!("{scheme}://xxxxx:xxxxx@{host}{path}"),
-        None => address.to_owned(),
-    }
 }
 
 fn has_controller(hierarchy: Hierarchy, name: &str) -> bool {

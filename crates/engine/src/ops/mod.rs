@@ -27,6 +27,7 @@ mod prune;
 mod pull;
 mod push;
 mod rmi;
+mod runtime;
 mod save;
 mod search;
 mod system;

@@ -3,7 +3,7 @@
 use crate::error::{Error, ErrorKind, Origin};
 use crate::trust::private::SigningKey;
 use crate::trust::sign;
-use crate::{Engine, lookup, transfer};
+use crate::{Engine, Secret, lookup, transfer};
 use lapstrake_image::ContentSource as _;
 use lapstrake_spec::{Digest, Reference};
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -21,7 +21,7 @@ pub struct GenerateKey {
     /// Where private keys are kept.
     pub private_folder: PathBuf,
     /// What opens the private key.
-    pub passphrase: String,
+    pub passphrase: Secret,
 }
 
 impl GenerateKey {
@@ -72,7 +72,7 @@ pub fn generate_key(request: &GenerateKey) -> Result<Digest, Error> {
 }
 
 fn write_pair(request: &GenerateKey) -> Result<Digest, Error> {
-    let (key, sealed) = SigningKey::generate(&request.passphrase)?;
+    let (key, sealed) = SigningKey::generate(request.passphrase.reveal())?;
     let private = DirBuilder::new()
         .recursive(true)
         .mode(0o700)

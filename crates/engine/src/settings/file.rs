@@ -7,6 +7,7 @@ use super::json::{self, Node, Value};
 use super::keys::{self, Key, Kind};
 use super::mirror;
 use super::{Proxy, registries};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -64,6 +65,7 @@ pub(super) struct File {
     pub(super) max_download_attempts: Option<u32>,
     pub(super) data_root: Option<PathBuf>,
     pub(super) default_runtime: Option<String>,
+    pub(super) runtimes: BTreeMap<String, String>,
     pub(super) debug: Option<bool>,
     pub(super) proxy: Proxy,
 }
@@ -170,6 +172,9 @@ impl Reading {
         if !keys::USED.contains(&name) {
             self.unused(name, node.line, None);
         }
+        if let ("runtimes", Value::Object(members)) = (name, &node.value) {
+            self.runtimes(members);
+        }
         if let Err(message) = self.take(name, node) {
             let mistake = if name == "insecure-registries" {
                 Mistake::Start
@@ -207,6 +212,26 @@ impl Reading {
             "https-proxy" => self.file.proxy.https = text,
             "no-proxy" => self.file.proxy.no_proxy = text,
             _ => self.unused(name, node.line, None),
+        }
+    }
+
+    /// Names of OCI runtimes with their programs. One without a program is of a type, and every type is the built-in one.
+    fn runtimes(&mut self, members: &[(String, Node)]) {
+        for (name, node) in members {
+            let Value::Object(keys) = &node.value else {
+                continue;
+            };
+            let mut path = "";
+            for (key, node) in keys {
+                match (key.as_str(), &node.value) {
+                    ("path", Value::Text(text)) => path = text,
+                    ("runtimeArgs" | "options", Value::Array(_) | Value::Object(_)) => {
+                        self.unused(key, node.line, None);
+                    }
+                    _ => {}
+                }
+            }
+            self.file.runtimes.insert(name.clone(), path.to_owned());
         }
     }
 

@@ -42,7 +42,7 @@ pub(super) struct Key {
 }
 
 /// The keys that change what Lapstrake does.
-pub(super) const USED: [&str; 13] = [
+pub(super) const USED: [&str; 14] = [
     "data-root",
     "debug",
     "default-runtime",
@@ -56,6 +56,7 @@ pub(super) const USED: [&str; 13] = [
     "max-download-attempts",
     "no-proxy",
     "registry-mirrors",
+    "runtimes",
 ];
 
 /// Objects that are values; the members of any other object count as keys themselves.

@@ -308,3 +308,66 @@ fn a_file_without_end_is_refused() {
     let refused = resolved(&deep, |_| {}).unwrap_err();
     assert!(refused.ends_with("exceeded max depth"), "{refused}");
 }
+
+#[test]
+fn a_file_that_only_root_may_read_is_not_there_for_others() {
+    let read = |path: &Path| match path.to_str() {
+        Some("/closed") => Err(io::Error::from(io::ErrorKind::PermissionDenied)),
+        Some("/broken") => Err(io::Error::from(io::ErrorKind::InvalidData)),
+        Some("/absent") => Err(io::Error::from(io::ErrorKind::NotFound)),
+        _ => Ok(br#"{"debug":true}"#.to_vec()),
+    };
+    let open: [&str; 0] = [];
+    type Case<'a> = (
+        &'a [&'a str],
+        bool,
+        Option<(Option<&'a str>, &'a [&'a str])>,
+    );
+    let cases: [Case<'_>; 6] = [
+        (
+            &["/closed", "/good"],
+            false,
+            Some((Some("/good"), &["/closed"])),
+        ),
+        (&["/closed", "/absent"], false, Some((None, &["/closed"]))),
+        (&["/closed", "/good"], true, None),
+        (&["/broken", "/good"], false, None),
+        (&["/absent", "/good"], false, Some((Some("/good"), &open))),
+        (&["/good", "/closed"], false, Some((Some("/good"), &open))),
+    ];
+    for (paths, is_root, expected) in cases {
+        let candidates: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+        let found = read_file(&candidates, is_root, read).ok().map(|found| {
+            let debug = found.path.as_ref().map(|_| true);
+            assert_eq!(found.reading.file.debug, debug);
+            (found.path, found.unreadable)
+        });
+        let expected = expected.map(|(path, unreadable)| {
+            let unreadable = unreadable.iter().map(PathBuf::from).collect::<Vec<_>>();
+            (path.map(PathBuf::from), unreadable)
+        });
+        assert_eq!(found, expected, "{paths:?} {is_root}");
+    }
+}
+
+#[test]
+fn passwords_of_proxies_are_not_shown() {
+    let cases = [
+        ("http://u:secret@p:3128/x", "http://xxxxx:xxxxx@p:3128/x"),
+        ("u:secret@p:3128", "xxxxx:xxxxx@p:3128"),
+        ("http://u:se/cret@p", "http://xxxxx:xxxxx@p"),
+        ("http://u:se@cret@p", "http://xxxxx:xxxxx@p"),
+        ("http://p:3128/x", "http://p:3128/x"),
+        ("p:3128", "p:3128"),
+    ];
+    for (address, shown) in cases {
+        assert_eq!(masked(address), shown);
+        let settings = resolved("", |inputs| {
+            inputs.proxy.http = Some(address.to_owned());
+            inputs.proxy.https = Some(address.to_owned());
+            assert!(!format!("{inputs:?}").contains("cret"));
+        });
+        let text = format!("{:?}", settings.unwrap());
+        assert!(text.contains(shown) && !text.contains("cret"), "{text}");
+    }
+}

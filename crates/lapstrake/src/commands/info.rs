@@ -122,6 +122,11 @@ fn plain(info: &Info) -> String {
     ));
     list(
         &mut out,
+        "Configuration Files Not Readable",
+        &info.unreadable_config_files,
+    );
+    list(
+        &mut out,
         "Configuration Keys Without Effect",
         &info.unused_config_keys,
     );

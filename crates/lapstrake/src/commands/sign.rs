@@ -8,8 +8,8 @@ use crate::env::Environment;
 use crate::failure::Failure;
 use crate::ui::output::Stream;
 use crate::ui::progress::Progress;
-use lapstrake_engine::SigningKey;
 use lapstrake_engine::ops::{self, GenerateKey, PushRequest};
+use lapstrake_engine::{Secret, SigningKey};
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -53,13 +53,13 @@ fn generate(invocation: &Invocation<'_>) -> Result<u8, Failure> {
         name: name.to_owned(),
         folder: Environment::absolute(Path::new(folder)),
         private_folder: invocation.env.private_keys(),
-        passphrase: String::new(),
+        passphrase: Secret::default(),
     };
     request.check()?;
     let output = invocation.output;
     output.line(&format!("Generating key for {name}..."));
     request.passphrase = if let Some(passphrase) = invocation.env.passphrase() {
-        passphrase.to_owned()
+        passphrase.clone()
     } else {
         let words = format!("passphrase for new {name} key: ");
         let first = asked(invocation, &format!("Enter {words}"))?;
@@ -142,19 +142,19 @@ fn open(invocation: &Invocation<'_>, file: &Path) -> Result<SigningKey, Failure>
         Failure::new(format!("open {shown}: {}", crate::failure::io_text(&error)))
     })?;
     let passphrase = if let Some(passphrase) = invocation.env.passphrase() {
-        passphrase.to_owned()
+        passphrase.clone()
     } else {
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
         asked(invocation, &format!("Enter passphrase for {name} key: "))?
     };
-    SigningKey::open(&text, &passphrase).map_err(|error| {
+    SigningKey::open(&text, passphrase.reveal()).map_err(|error| {
         let mut failure = Failure::from(error);
         failure.text = format!("{shown}: {}", failure.text);
         failure
     })
 }
 
-fn asked(invocation: &Invocation<'_>, words: &str) -> Result<String, Failure> {
+fn asked(invocation: &Invocation<'_>, words: &str) -> Result<Secret, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::new(
             "the passphrase cannot be asked for: the input device is not a TTY",
@@ -163,5 +163,5 @@ fn asked(invocation: &Invocation<'_>, words: &str) -> Result<String, Failure> {
     }
     let passphrase = read_hidden(invocation.output, words)?;
     invocation.output.line("");
-    Ok(passphrase)
+    Ok(passphrase.into())
 }

@@ -215,10 +215,15 @@ fn a_load_that_fails_takes_back_what_it_brought_and_no_more() {
     let mut bytes = std::fs::read(&path).unwrap();
     let here = engine(&directory, "here");
     let listed = here.store().unwrap().images().unwrap();
-    let manifest = here.store().unwrap().manifest(&listed.entries()[0].manifest);
+    let manifest = here
+        .store()
+        .unwrap()
+        .manifest(&listed.entries()[0].manifest);
     let layers = manifest.unwrap().layers;
     let last = format!("blobs/sha256/{}", layers.last().unwrap().digest.hex());
-    let at = bytes.windows(last.len()).position(|part| part == last.as_bytes());
+    let at = bytes
+        .windows(last.len())
+        .position(|part| part == last.as_bytes());
     bytes[at.unwrap() + 512 + 40] ^= 1;
     fails(&there, &directory.write("bad.tar", &bytes));
     assert!(store.has_blob(&half.digest).unwrap());

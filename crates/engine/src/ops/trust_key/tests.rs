@@ -8,7 +8,7 @@ fn request(directory: &Directory) -> GenerateKey {
         name: "bob".to_owned(),
         folder: directory.path().to_owned(),
         private_folder: directory.join("private"),
-        passphrase: "secret words".to_owned(),
+        passphrase: "secret words".to_owned().into(),
     }
 }
 
@@ -34,6 +34,7 @@ fn what_was_there_before_is_never_removed() {
 fn of_many_who_make_a_key_one_has_it() {
     let directory = Directory::new();
     let request = request(&directory);
+    assert!(!format!("{request:?}").contains("secret"));
     let results: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4)
             .map(|_| scope.spawn(|| generate_key(&request)))
@@ -44,7 +45,7 @@ fn of_many_who_make_a_key_one_has_it() {
     let made: Vec<_> = results.into_iter().flatten().collect();
     assert_eq!(made.len(), 1);
     let text = std::fs::read_to_string(request.private_file()).unwrap();
-    let key = SigningKey::open(&text, &request.passphrase).unwrap();
+    let key = SigningKey::open(&text, request.passphrase.reveal()).unwrap();
     assert_eq!(key.id(), made[0]);
     let public = std::fs::read_to_string(request.public_file()).unwrap();
     assert_eq!(public, key.public_pem());
