@@ -26,7 +26,7 @@ pub(super) fn program(settings: &Settings, typed: &str) -> Result<String, Error>
     };
     match settings.runtimes.get(name).map(String::as_str) {
         Some("") => return Ok(String::new()),
-        Some(path) => return Ok(found(path, |path| path.is_file())),
+        Some(path) => return Ok(found(path, Path::is_file)),
         None => {}
     }
     if name.is_empty() || name.contains('/') || BUILT_IN.contains(&name) {

@@ -147,6 +147,7 @@ fn privileged_a_push_later_on_keeps_annotations_and_cache() {
     let request = PushRequest {
         reference: name.familiar(),
         all_tags: false,
+        platform: None,
     };
     runtime
         .block_on(push(&first.engine, &request, &Ignore))
