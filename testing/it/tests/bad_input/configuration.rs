@@ -65,6 +65,28 @@ fn privileged_a_daemon_json_that_cannot_be_used() {
 }
 
 #[test]
+fn privileged_a_runtime_that_nobody_knows() {
+    let lap = Cli::built();
+    let registry = TestRegistry::start();
+    let image = put_small(&registry, "small:1").familiar();
+    let (_mounts, etc) = Mounts::new().etc(&[]);
+    let unknown = "Error response from daemon: unknown or invalid runtime name: other\n";
+    let told = refused(&lap, 1, &["create", "--runtime", "other", &image, "x"]);
+    assert!(told.contains(unknown), "{told}");
+    etc.write("docker/daemon.json", r#"{"default-runtime": "other"}"#);
+    let told = refused(&lap, 125, &["run", &image, "x"]);
+    assert!(told.contains(unknown), "{told}");
+    holds(&lap, &[&image]);
+    let runtimes = r#"{"default-runtime": "other", "runtimes": {"other": {"path": "/opt/other"}}}"#;
+    etc.write("docker/daemon.json", runtimes);
+    for (flags, expected) in [(&[][..], "/opt/other"), (&["--runtime", "runc"], "runc")] {
+        let id = lap.ok(&[&["create"], flags, &[&image, "x"]].concat());
+        let found = lap.ok(&["inspect", "-f", "{{.HostConfig.Runtime}}", id.trim()]);
+        assert_eq!(found.trim(), expected);
+    }
+}
+
+#[test]
 fn privileged_what_is_in_force_and_what_is_wrong() {
     let lap = Cli::built();
     let (_mounts, etc) = Mounts::new().etc(&[]);
