@@ -89,6 +89,7 @@ impl Dockerfile {
         let wanted = syntax.warnings.iter().filter(|one| options.wants(one.rule));
         file.warnings.extend(wanted.cloned());
         for node in &syntax.nodes {
+            crate::parse::without_nul(node)?;
             let options = node_options(&options, &node.comments);
             let mut found = Vec::new();
             let piece = piece(node, &mut found).map_err(|fault| located(fault, node))?;
@@ -116,6 +117,7 @@ pub fn parse_trigger(text: &str) -> Result<Command, ParseError> {
         let kind = ErrorKind::Syntax("onbuild trigger should be a single expression".to_owned());
         return Err(ParseError::new(kind, Vec::new()));
     };
+    crate::parse::without_nul(node)?;
     match piece(node, &mut Vec::new()).map_err(|fault| located(fault, node))? {
         Piece::Command(command) => Ok(command),
         Piece::Stage(stage) => {

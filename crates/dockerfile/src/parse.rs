@@ -145,6 +145,14 @@ fn has_nul(node: &Node) -> bool {
     own || node.trigger.as_deref().is_some_and(has_nul)
 }
 
+/// Refuses an instruction with a NUL byte that a JSON array escapes: the language has it, no program can be given it.
+pub(crate) fn without_nul(node: &Node) -> Result<(), ParseError> {
+    if has_nul(node) {
+        return Err(nul_byte(node.span.start));
+    }
+    Ok(())
+}
+
 /// No argument, variable or path of a program can hold one; the file is most likely no text at all.
 fn nul_byte(at: Position) -> ParseError {
     let kind = ErrorKind::Syntax("instruction contains a NUL byte".to_owned());
@@ -326,10 +334,6 @@ impl Parser<'_> {
                 let place = node.find(&wrong.point);
                 return Err(failed(wrong.kind, span).pointing_at(place));
             }
-        }
-        // A JSON array may have escaped ones.
-        if has_nul(&node) {
-            return Err(nul_byte(span.start));
         }
         if heredoc::allowed(&node) {
             let found = heredoc::in_line(&node.text).map_err(|kind| failed(kind, span))?;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Dockerfile;
 
 fn parsed(source: &str) -> Syntax {
     parse(source.as_bytes()).unwrap()
@@ -248,8 +249,12 @@ fn nul_bytes_are_refused_with_their_line() {
     ] {
         let expected =
             format!("dockerfile parse error on line {line}: instruction contains a NUL byte");
-        assert_eq!(error(source), expected, "{source:?}");
+        let found = parse(source.as_bytes()).and_then(|syntax| Dockerfile::interpret(&syntax));
+        assert_eq!(found.unwrap_err().to_string(), expected, "{source:?}");
     }
+    // The syntax has escaped ones, as docker's parser has.
+    let dump = parsed("CMD [\"a\\u0000\"]").dump();
+    assert_eq!(dump, r#"(cmd "a\x00")"#);
     for source in ["FROM a\n# b\0\n", "FROM a\nCOPY <<E /b\n\0\nE\n"] {
         assert!(parse(source.as_bytes()).is_ok(), "{source:?}");
     }
