@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use tokio::task::spawn_blocking;
 
 /// Bytes of one chunk of a blob that is read.
@@ -42,6 +42,8 @@ pub struct StoreEndpoint {
     plan: Mutex<Option<Plan>>,
     /// Blobs and diff ids that were not here when this transfer began with them.
     brought: Mutex<BTreeSet<Digest>>,
+    /// Nothing is ever sent: a write that goes on when its future is dropped holds a sender until it has ended.
+    writing: (mpsc::Sender<()>, Mutex<mpsc::Receiver<()>>),
     disk_full: AtomicBool,
 }
 
@@ -49,6 +51,7 @@ impl Store {
     /// This store as one end of a transfer. Only root can unpack while layers arrive.
     pub fn endpoint(&self, unpack: Unpack) -> StoreEndpoint {
         let privileged = rustix::process::geteuid().is_root();
+        let (sender, receiver) = mpsc::channel();
         StoreEndpoint {
             store: self.clone(),
             unpack: if privileged { unpack } else { Unpack::Later },
@@ -56,6 +59,7 @@ impl Store {
             lease: Arc::new(self.new_lease()),
             plan: Mutex::new(None),
             brought: Mutex::default(),
+            writing: (sender, Mutex::new(receiver)),
             disk_full: AtomicBool::new(false),
         }
     }
@@ -79,6 +83,12 @@ impl StoreEndpoint {
         let brought = std::mem::take(&mut self.brought);
         let brought = brought.into_inner().unwrap_or_else(PoisonError::into_inner);
         let store = self.store.clone();
+        let (sender, receiver) = mpsc::channel();
+        let (own, all) = std::mem::replace(&mut self.writing, (sender, Mutex::new(receiver)));
+        drop(own);
+        // Ends when the last write has ended, whether anybody waits for it or not.
+        let all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+        all.recv().ok();
         // Its lease ends here.
         drop(self);
         store.collect_among(&brought)
@@ -317,7 +327,12 @@ impl ContentSink for StoreEndpoint {
         if diff_id.is_none() && desc.size <= CONFIG_LIMIT as u64 {
             let bytes = read_blob(from, desc, CONFIG_LIMIT, self.retry, progress).await?;
             let (store, digest) = (self.store.clone(), desc.digest.clone());
-            let put = spawn_blocking(move || store.put_checked(&digest, &bytes));
+            let writing = self.writing.0.clone();
+            let put = spawn_blocking(move || {
+                let put = store.put_checked(&digest, &bytes);
+                drop(writing);
+                put
+            });
             self.noted(joined(put.await))?;
             return Ok(Put::Stored);
         }
@@ -344,7 +359,12 @@ impl ContentSink for StoreEndpoint {
         }
         self.noted(self.expect(std::slice::from_ref(&desc.digest), &[]))?;
         let (store, digest) = (self.store.clone(), desc.digest.clone());
-        let put = spawn_blocking(move || store.put_checked(&digest, &raw));
+        let writing = self.writing.0.clone();
+        let put = spawn_blocking(move || {
+            let put = store.put_checked(&digest, &raw);
+            drop(writing);
+            put
+        });
         self.noted(joined(put.await))
     }
 
